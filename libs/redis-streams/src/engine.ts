@@ -1,0 +1,164 @@
+import { ConnectionError, InvalidOptionsError, type OptionProblem } from './errors/index.js';
+import { checkConsumerName, describe } from './keys/names.js';
+import { LeaseClient } from './lease/client.js';
+import { LeaseConsumer } from './lease/consumer.js';
+import { resolveLeaseOptions, resolveLeaseTuning, type ResolvedLeaseTuning } from './lease/options.js';
+import { StreamTailer } from './lease/tailer.js';
+import type { LeaseHandlers } from './lease/types.js';
+import { RedisStreamsEvents } from './observability/events.js';
+import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, RedisStreamsOptions } from './options.js';
+import { RedisConnection } from './redis/connection.js';
+import { withDeadline } from './redis/deadline.js';
+import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
+import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
+
+const DEFAULT = 'default';
+
+/**
+ * Everything of one application: connections, consumers, clients. Works without Nest; the Nest module is a
+ * shell around one of these. No static state: two engines in one process do not see each other.
+ */
+export class RedisStreamsEngine {
+  readonly events = new RedisStreamsEvents();
+  private readonly identity: ConsumerIdentity;
+  private readonly session: ResolvedSession;
+  private readonly tuning: ResolvedLeaseTuning;
+  private readonly commandTimeoutMs: number;
+  private readonly startTimeoutMs: number;
+  private readonly drainMs: number;
+  private readonly connections = new Map<string, { redis: RedisConnection; tailer: StreamTailer; client: LeaseClient }>();
+  private readonly consumers = new Map<string, LeaseConsumer>();
+  private starting: Promise<void> | undefined;
+  private stopping: Promise<void> | undefined;
+
+  /** @throws InvalidOptionsError with every problem found. */
+  constructor(private readonly options: RedisStreamsOptions = {}) {
+    const problems: OptionProblem[] = [];
+    const ms = (path: string, value: unknown, fallback: number, min: number, max: number): number => {
+      if (value === undefined) return fallback;
+      if (typeof value === 'number' && value >= min && value <= max) return value;
+      problems.push({ path, message: `must be a number of milliseconds from ${min} to ${max} (got ${describe(value)})` });
+      return fallback;
+    };
+    this.commandTimeoutMs = ms('commandTimeoutMs', options.commandTimeoutMs, 2_000, 50, 600_000);
+    this.startTimeoutMs = ms('startTimeoutMs', options.startTimeoutMs, 10_000, 100, 600_000);
+    this.drainMs = ms('shutdown.drainMs', options.shutdown?.drainMs, 5_000, 0, 3_600_000);
+    const session = resolveSessionOptions(options.session);
+    const lease = resolveLeaseTuning(options.lease ?? {}, 'lease');
+    problems.push(...session.problems, ...lease.problems);
+    if (options.consumerName !== undefined) problems.push(...checkConsumerName(options.consumerName, 'consumerName'));
+    if (options.onError !== undefined && typeof options.onError !== 'function') problems.push({ path: 'onError', message: `must be a function (got ${describe(options.onError)})` });
+    this.session = session.value;
+    this.tuning = lease.value;
+    this.identity = resolveIdentity(options.consumerName);
+    const given: Array<[string, ConnectionOptions]> = [];
+    if (options.connection || !options.connections?.[DEFAULT]) given.push([DEFAULT, options.connection ?? { url: 'redis://127.0.0.1:6379' }]);
+    for (const [name, connection] of Object.entries(options.connections ?? {})) {
+      if (name === DEFAULT && options.connection) problems.push({ path: 'connections.default', message: 'is given twice: as `connection` and here' });
+      else given.push([name, connection]);
+    }
+    for (const [name, connection] of given) problems.push(...checkConnection(connection, name === DEFAULT ? 'connection' : `connections.${name}`));
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    for (const [name, connection] of given) this.addConnection(name, connection);
+  }
+
+  get consumerName(): string {
+    return this.identity.name;
+  }
+
+  /** The lease capability of a connection. @throws InvalidOptionsError when no connection has that name. */
+  leases(connection: string = DEFAULT): LeaseClient {
+    return this.connection(connection).client;
+  }
+
+  /**
+   * Consumes a service's streams with these handlers, once per service and connection. Starts with the engine,
+   * or at once when that has started. @throws InvalidOptionsError
+   */
+  addLeaseConsumer(options: LeaseConsumerOptions, handlers: LeaseHandlers): LeaseConsumer {
+    const path = `lease consumer of "${options.service}"`;
+    const { value, problems } = resolveLeaseOptions(options, this.tuning, [...this.connections.keys()], path);
+    const key = consumerKey(value.connection, value.service);
+    if (this.consumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has an assigned handler for this service already` });
+    if (this.starting || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    const { redis, tailer } = this.connection(value.connection);
+    const { events, identity, session, commandTimeoutMs, drainMs } = this;
+    const consumer = new LeaseConsumer(value, handlers, {
+      redis, events, identity, session, commandTimeoutMs, drainMs, tailer,
+      onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
+    });
+    this.consumers.set(key, consumer);
+    return consumer;
+  }
+
+  /** Connects and starts all consumers. Idempotent. @throws ConnectionError | ConsumerNameInUseError */
+  start(): Promise<void> {
+    return (this.starting ??= this.startAll());
+  }
+
+  /** Stops reading, hands streams to peers, flushes, closes. Idempotent; bounded; never rejects. */
+  stop(): Promise<void> {
+    return (this.stopping ??= this.stopAll());
+  }
+
+  private async startAll(): Promise<void> {
+    let last: Error | undefined;
+    const forget = this.events.on('connection.error', ({ error }) => (last = error));
+    try {
+      const consumers = [...this.consumers.values()].map((consumer) => consumer.start());
+      await withDeadline(Promise.all(consumers), this.startTimeoutMs, () => new ConnectionError(`Redis did not answer within ${this.startTimeoutMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
+    } catch (error) {
+      await this.stop();
+      throw error;
+    } finally {
+      forget();
+    }
+  }
+
+  private async stopAll(): Promise<void> {
+    await Promise.all([...this.consumers.values()].map((consumer) => consumer.stop()));
+    await Promise.all([...this.connections.values()].map(({ client }) => withDeadline(client.close(), this.drainMs + this.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during: 'sending the last announcements' }))));
+    for (const { redis, tailer } of this.connections.values()) {
+      tailer.close();
+      redis.close();
+    }
+  }
+
+  private addConnection(name: string, options: ConnectionOptions): void {
+    const redis = new RedisConnection(name, options, this.commandTimeoutMs, this.events);
+    const client = new LeaseClient(redis, this.events, (service) => this.consumers.get(consumerKey(name, service)));
+    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client });
+  }
+
+  private connection(name: string): { redis: RedisConnection; tailer: StreamTailer; client: LeaseClient } {
+    const found = this.connections.get(name);
+    if (!found) throw new InvalidOptionsError([{ path: 'connection', message: `must be one of ${[...this.connections.keys()].join(', ')} (got ${describe(name)})` }]);
+    return found;
+  }
+
+  private report(error: Error, context: ErrorContext): void {
+    this.events.emit('error', { error, context });
+    try {
+      this.options.onError?.(error, context);
+    } catch (failure) {
+      this.events.onListenerError(failure);
+    }
+  }
+}
+
+function consumerKey(connection: string, service: string): string {
+  return `${connection}\u0000${service}`;
+}
+
+function checkConnection(connection: unknown, path: string): OptionProblem[] {
+  if (typeof connection !== 'object' || connection === null || Array.isArray(connection)) return [{ path, message: `must be an object (got ${describe(connection)})` }];
+  const { url, cluster, client, port } = connection as { url?: unknown; cluster?: { nodes?: unknown }; client?: unknown; port?: unknown };
+  const problems: OptionProblem[] = [];
+  if ([url, cluster, client].filter((x) => x !== undefined).length > 1) problems.push({ path, message: 'must have only one of url, cluster and client' });
+  if (url !== undefined && (typeof url !== 'string' || !/^(rediss?|unix):\/\/|^\//.test(url))) problems.push({ path: `${path}.url`, message: `must be a redis:// or rediss:// URL (got ${describe(url)})` });
+  if (cluster !== undefined && (!Array.isArray(cluster?.nodes) || cluster.nodes.length === 0)) problems.push({ path: `${path}.cluster.nodes`, message: 'must list at least one node' });
+  if (client !== undefined && typeof (client as { duplicate?: unknown } | null)?.duplicate !== 'function') problems.push({ path: `${path}.client`, message: `must be an ioredis client (got ${describe(client)})` });
+  if (port !== undefined && (typeof port !== 'number' || !(port > 0 && port < 65_536))) problems.push({ path: `${path}.port`, message: `must be a port number (got ${describe(port)})` });
+  return problems;
+}

@@ -1,0 +1,84 @@
+import type { AbortReason } from '../errors/index.js';
+import type { ErrorContext } from '../options.js';
+
+interface OfService {
+  readonly service: string;
+}
+interface OfStream extends OfService {
+  readonly stream: string;
+  readonly token: number;
+  readonly owner: string;
+}
+
+/** Everything that happens, by name. Logs, stats and metrics are made from these and nothing else. */
+export interface RedisStreamsEventMap {
+  'connection.ready': { readonly connection: string; readonly role: string };
+  'connection.error': { readonly connection: string; readonly role: string; readonly error: Error };
+  'connection.replaced': { readonly connection: string; readonly role: string; readonly why: string };
+  'session.joined': { readonly scope: string; readonly session: string; readonly ttlMs: number };
+  'session.renewed': { readonly scope: string; readonly session: string; readonly roundTripMs: number };
+  'session.lost': { readonly scope: string; readonly session: string; readonly why: 'expired' | 'silent' | 'replaced' };
+  'session.left': { readonly scope: string; readonly session: string };
+  'lease.announced': OfService & { readonly stream: string; readonly id: string; readonly duplicate: boolean };
+  'lease.assigned': OfStream & { readonly attempt: number; readonly source: 'new' | 'takeover' | 'retrying' | 'released' | 'held' | 'claim' };
+  'lease.takenOver': OfStream & { readonly previousOwner: string };
+  'lease.expired': OfService & { readonly stream: string; readonly previousOwner: string; readonly token: number };
+  'lease.completed': OfStream & { readonly durationMs: number; readonly attempt: number };
+  'lease.checkpointed': OfStream & { readonly id: string };
+  'lease.retried': OfStream & { readonly attempt: number; readonly delayMs: number; readonly error: Error };
+  'lease.released': OfStream & { readonly reason: 'shutdown' | 'rebalance' | 'handler' };
+  'lease.lost': OfStream & { readonly reason: AbortReason };
+  'lease.fenced': OfStream & { readonly operation: string };
+  'lease.deadLettered': OfService & { readonly stream?: string; readonly entryId: string; readonly reason: string; readonly error?: Error };
+  'lease.handOver': OfService & { readonly asked: number; readonly held: number; readonly share: number };
+  'lease.terminated': OfService & { readonly consumer: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
+  'reader.error': OfService & { readonly error: Error; readonly retryInMs: number; readonly failures: number };
+  'reader.recovered': OfService & { readonly failures: number; readonly downMs: number };
+  /** What `onError` is told: connections, readers, handlers. */
+  error: { readonly error: Error; readonly context: ErrorContext };
+  'hook.error': OfService & { readonly hook: string; readonly error: Error };
+}
+
+export type RedisStreamsEventName = keyof RedisStreamsEventMap;
+export type RedisStreamsEvent = { [K in RedisStreamsEventName]: { readonly type: K } & RedisStreamsEventMap[K] }[RedisStreamsEventName];
+type Listener<K extends RedisStreamsEventName> = (event: RedisStreamsEventMap[K]) => void;
+
+/**
+ * Typed event bus. Listeners run synchronously on the path that raised the event, so they must be quick;
+ * one that throws is reported through `onListenerError` and disturbs nobody.
+ */
+export class RedisStreamsEvents {
+  private readonly byName = new Map<RedisStreamsEventName, Set<(event: never) => void>>();
+  private readonly all = new Set<(event: RedisStreamsEvent) => void>();
+  /** Where errors of listeners go. Default: a process warning. */
+  onListenerError: (error: unknown) => void = (error) => process.emitWarning(`event listener failed: ${String(error)}`);
+
+  /** @returns a function that removes the listener. */
+  on<K extends RedisStreamsEventName>(name: K, listener: Listener<K>): () => void {
+    const set = this.byName.get(name) ?? new Set();
+    this.byName.set(name, set);
+    set.add(listener as (event: never) => void);
+    return () => void set.delete(listener as (event: never) => void);
+  }
+
+  /** Every event, with its name in `type`. @returns a function that removes the listener. */
+  onAny(listener: (event: RedisStreamsEvent) => void): () => void {
+    this.all.add(listener);
+    return () => void this.all.delete(listener);
+  }
+
+  emit<K extends RedisStreamsEventName>(name: K, event: RedisStreamsEventMap[K]): void {
+    for (const listener of this.byName.get(name) ?? []) this.guard(() => (listener as Listener<K>)(event));
+    if (this.all.size === 0) return;
+    const typed = { type: name, ...event } as unknown as RedisStreamsEvent;
+    for (const listener of this.all) this.guard(() => listener(typed));
+  }
+
+  private guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.onListenerError(error);
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { BackpressureError, ClosedError } from '../errors/index.js';
+
+export interface BatcherOptions<In, Out> {
+  /** What is batched, for messages. */
+  readonly what: string;
+  /** Sends one batch; answers one result per item, in order. Called again only after it has settled. */
+  readonly send: (items: readonly In[]) => Promise<readonly Out[]>;
+  /** Size of one item in bytes. Default 0. */
+  readonly sizeOf?: (item: In) => number;
+  readonly maxItems: number;
+  readonly maxBytes: number;
+  /** Bounds of what waits, beyond which `add` rejects with BackpressureError. */
+  readonly maxPendingItems: number;
+  readonly maxPendingBytes: number;
+}
+
+interface Waiting<In, Out> {
+  readonly item: In;
+  readonly bytes: number;
+  resolve(result: Out): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * One batch in flight; what arrives meanwhile is the next. So a lone item goes out at once, batches grow
+ * exactly when the server is the slower side, and items keep their order. The one batcher of this package.
+ */
+export class Batcher<In, Out> {
+  private waiting: Array<Waiting<In, Out>> = [];
+  private bytes = 0;
+  private running: Promise<void> | undefined;
+  private closed = false;
+
+  constructor(private readonly options: BatcherOptions<In, Out>) {}
+
+  /** Resolves with the result for this item. @throws BackpressureError | ClosedError | what `send` threw */
+  add(item: In): Promise<Out> {
+    const { options } = this;
+    if (this.closed) return Promise.reject(new ClosedError(options.what));
+    const bytes = options.sizeOf?.(item) ?? 0;
+    if (this.waiting.length >= options.maxPendingItems || (this.waiting.length > 0 && this.bytes + bytes > options.maxPendingBytes)) {
+      return Promise.reject(new BackpressureError(options.what, `${options.maxPendingItems} items or ${options.maxPendingBytes} bytes`));
+    }
+    return new Promise<Out>((resolve, reject) => {
+      this.waiting.push({ item, bytes, resolve, reject });
+      this.bytes += bytes;
+      // One turn later, so that everything added in this turn shares the batch.
+      this.running ??= Promise.resolve().then(() => this.drain());
+    });
+  }
+
+  /** Resolves when everything added so far has settled. */
+  async flush(): Promise<void> {
+    while (this.running) await this.running;
+  }
+
+  /** Refuses new items, then flushes. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.flush();
+  }
+
+  private async drain(): Promise<void> {
+    while (this.waiting.length > 0) {
+      const batch = this.take();
+      try {
+        const results = await this.options.send(batch.map(({ item }) => item));
+        batch.forEach((entry, i) => entry.resolve(results[i] as Out));
+      } catch (error) {
+        for (const entry of batch) entry.reject(error);
+      }
+    }
+    this.running = undefined;
+  }
+
+  private take(): Array<Waiting<In, Out>> {
+    let count = 0;
+    let bytes = 0;
+    while (count < this.waiting.length && count < this.options.maxItems) {
+      const next = this.waiting[count]!;
+      if (count > 0 && bytes + next.bytes > this.options.maxBytes) break;
+      bytes += next.bytes;
+      count++;
+    }
+    const batch = this.waiting.slice(0, count);
+    this.waiting = this.waiting.slice(count);
+    this.bytes -= bytes;
+    return batch;
+  }
+}

@@ -1,0 +1,45 @@
+import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
+import type { ConnectionOptions } from '../options.js';
+import type { Client } from './compat.js';
+
+/** What a connection is for decides how it may fail. */
+export type ConnectionRole = 'command' | 'subscriber';
+
+/** Full jitter up to 2 s, so that a fleet does not come back all at once. */
+function reconnectDelay(times: number): number {
+  return 20 + Math.random() * Math.min(2_000, 50 * 2 ** Math.min(times, 10));
+}
+
+/**
+ * Commands wait for a reconnect without a bound of their own here: every caller has a deadline
+ * (see CommandChannel), and every script of this package may run twice without harm.
+ */
+const SHARED: RedisOptions = {
+  maxRetriesPerRequest: null,
+  connectTimeout: 3_000,
+  keepAlive: 5_000,
+  retryStrategy: reconnectDelay,
+  // A demoted master answers READONLY: reconnect, so that name resolution or Sentinel finds the new one, and send again.
+  reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+};
+
+export function createClient(connection: ConnectionOptions, role: ConnectionRole): Client {
+  const shared: RedisOptions = { ...SHARED, connectionName: `nestjs-redis-streams:${role}` };
+  if ('client' in connection && connection.client) {
+    const given = connection.client;
+    return given instanceof Cluster || 'nodes' in given
+      ? (given as Cluster).duplicate([], { clusterRetryStrategy: reconnectDelay, redisOptions: shared })
+      : (given as Redis).duplicate(shared);
+  }
+  if ('cluster' in connection && connection.cluster) {
+    const options: ClusterOptions = connection.cluster.options ?? {};
+    return new Cluster([...connection.cluster.nodes], {
+      clusterRetryStrategy: reconnectDelay,
+      slotsRefreshTimeout: 2_000,
+      ...options,
+      redisOptions: { ...shared, ...options.redisOptions },
+    });
+  }
+  if ('url' in connection && connection.url) return new Redis(connection.url, { ...shared, ...connection.options });
+  return new Redis({ ...shared, ...(connection as RedisOptions) });
+}

@@ -1,0 +1,46 @@
+/**
+ * The one place that knows how ioredis 5 and 6, Redis and Cluster differ, and the only one that looks behind types.
+ */
+import type { Cluster, Redis } from 'ioredis';
+
+export type Client = Redis | Cluster;
+export type Argument = string | number | Buffer;
+
+export function isCluster(client: Client): client is Cluster {
+  return (client as { isCluster?: boolean }).isCluster === true;
+}
+
+/** Sends any command; replies keep bulk strings as Buffers when asked to. Typed `unknown`: the caller knows the shape. */
+export function send(client: Client, buffers: boolean, command: string, args: readonly Argument[]): Promise<unknown> {
+  const target = client as { call: (...a: unknown[]) => Promise<unknown>; callBuffer: (...a: unknown[]) => Promise<unknown> };
+  return buffers ? target.callBuffer(command, ...args) : target.call(command, ...args);
+}
+
+/** Name -> entries of an XREAD or XREADGROUP reply: pairs under RESP2; a map, an object or a flat list under RESP3. */
+export function streamsOf(reply: unknown): Array<[unknown, unknown[]]> {
+  if (reply === null || reply === undefined) return [];
+  if (reply instanceof Map) return [...reply] as Array<[unknown, unknown[]]>;
+  if (!Array.isArray(reply)) return Object.entries(reply as Record<string, unknown[]>);
+  if (reply.length > 0 && Array.isArray(reply[0])) return reply as Array<[unknown, unknown[]]>;
+  const pairs: Array<[unknown, unknown[]]> = [];
+  for (let i = 0; i + 1 < reply.length; i += 2) pairs.push([reply[i], reply[i + 1] as unknown[]]);
+  return pairs;
+}
+
+/** Flat field list of HGETALL, XINFO and the like, whatever the protocol made of it. */
+export function fieldsOf(reply: unknown): Map<string, unknown> {
+  if (reply instanceof Map) return new Map([...reply].map(([key, value]) => [String(key), value]));
+  if (Array.isArray(reply)) {
+    const map = new Map<string, unknown>();
+    for (let i = 0; i + 1 < reply.length; i += 2) map.set(String(reply[i]), reply[i + 1]);
+    return map;
+  }
+  return new Map(Object.entries((reply ?? {}) as Record<string, unknown>));
+}
+
+/** Address of the master that serves a slot, as the cluster client sees it; its `Redis` carries auth, TLS and NAT. */
+export function nodeOfSlot(cluster: Cluster, slot: number): Redis | undefined {
+  const slots = (cluster as unknown as { slots: string[][] }).slots;
+  const key = slots[slot]?.[0];
+  return cluster.nodes('master').find((node) => `${node.options.host}:${node.options.port}` === key);
+}

@@ -1,0 +1,79 @@
+import type { Redis } from 'ioredis';
+import calculateSlot from 'cluster-key-slot';
+import { ConnectionError } from '../errors/index.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ConnectionOptions } from '../options.js';
+import { BlockingChannel } from './blocking-channel.js';
+import { createClient } from './client-factory.js';
+import { CommandChannel, type ChannelHooks } from './command-channel.js';
+import { isCluster, nodeOfSlot, type Client } from './compat.js';
+import { Doorbell } from './doorbell.js';
+import { ScriptRunner } from './script-runner.js';
+
+/** One named Redis and every connection to it, by role. Nothing connects before it is first used. */
+export class RedisConnection {
+  private commandChannel: CommandChannel | undefined;
+  private bell: Doorbell | undefined;
+  private runner: ScriptRunner | undefined;
+  private readonly blocking = new Set<BlockingChannel>();
+
+  constructor(
+    readonly name: string,
+    private readonly options: ConnectionOptions,
+    private readonly commandTimeoutMs: number,
+    private readonly events: RedisStreamsEvents,
+  ) {}
+
+  get commands(): CommandChannel {
+    return (this.commandChannel ??= new CommandChannel(() => createClient(this.options, 'command'), this.commandTimeoutMs, this.hooks('command')));
+  }
+
+  get doorbell(): Doorbell {
+    return (this.bell ??= new Doorbell(() => createClient(this.options, 'subscriber'), this.hooks('subscriber')));
+  }
+
+  get scripts(): ScriptRunner {
+    return (this.runner ??= new ScriptRunner(this.commands));
+  }
+
+  get isCluster(): boolean {
+    return isCluster(this.commands.raw);
+  }
+
+  /** A connection for blocking reads of `key`; on Cluster, to the node that serves its slot at that moment. */
+  blockingFor(key: string): BlockingChannel {
+    const channel = new BlockingChannel(() => this.dedicated(key));
+    this.blocking.add(channel);
+    return channel;
+  }
+
+  close(): void {
+    for (const channel of this.blocking) channel.close();
+    this.bell?.close();
+    this.commandChannel?.close();
+  }
+
+  private dedicated(key: string): Redis {
+    const template: Client = this.commands.raw;
+    const node = isCluster(template) ? nodeOfSlot(template, calculateSlot(key)) : template;
+    if (!node) throw new ConnectionError(`no cluster node is known to serve the slot of "${key}" at present`);
+    return node.duplicate({
+      connectionName: 'nestjs-redis-streams:blocking',
+      retryStrategy: () => null,
+      reconnectOnError: () => false,
+      enableOfflineQueue: true,
+      lazyConnect: false,
+      maxRetriesPerRequest: null,
+      readOnly: false,
+    });
+  }
+
+  private hooks(role: string): ChannelHooks {
+    const connection = this.name;
+    return {
+      ready: () => this.events.emit('connection.ready', { connection, role }),
+      error: (error) => this.events.emit('connection.error', { connection, role, error }),
+      replaced: (why) => this.events.emit('connection.replaced', { connection, role, why }),
+    };
+  }
+}
