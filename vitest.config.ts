@@ -1,0 +1,42 @@
+import { configDefaults, defineConfig } from 'vitest/config';
+
+const ioredis5 = process.env['IOREDIS'] === '5';
+
+const needsServer = {
+  pool: 'forks' as const,
+  globalSetup: ['test/support/global-setup.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  teardownTimeout: 20_000,
+};
+
+const project = (name: string, include: string[], more: object = {}): object => ({
+  extends: true,
+  test: { name, include, ...more },
+});
+
+export default defineConfig({
+  resolve: {
+    // IOREDIS=5 runs everything on the older major. The library is a workspace link, which vitest inlines, so the
+    // alias holds inside it too.
+    alias: ioredis5 ? [{ find: /^ioredis(?=$|\/)/, replacement: 'ioredis5' }] : [],
+  },
+  test: {
+    exclude: [...configDefaults.exclude, '**/dist/**'],
+    setupFiles: ['test/support/setup.ts'],
+    passWithNoTests: true,
+    // Most files run servers and children of their own; more at once only makes timing tests measure each other.
+    maxWorkers: 2,
+    projects: [
+      project('unit', ['test/unit/**/*.test.ts', 'test/conformance/**/*.unit.test.ts'], { testTimeout: 15_000 }),
+      project('integration', ['test/integration/**/*.test.ts'], {
+        ...needsServer,
+        env: { LEASE_TOPOLOGY: process.env['LEASE_TOPOLOGY'] ?? 'standalone' },
+      }),
+      project('cluster', ['test/cluster/**/*.test.ts'], { ...needsServer, env: { LEASE_TOPOLOGY: 'cluster' } }),
+      project('types', [], {
+        typecheck: { enabled: true, only: true, include: ['test/types/**/*.test-d.ts'], tsconfig: 'test/tsconfig.json' },
+      }),
+    ],
+  },
+});
