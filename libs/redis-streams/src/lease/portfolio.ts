@@ -1,0 +1,198 @@
+import type { AbortReason } from '../errors/index.js';
+import { decodeAnnouncement } from '../kernel/announcement.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+import { drain } from './drain.js';
+import { leaseEntries } from './entries.js';
+import { HeldLease, type LeaseHost } from './held-lease.js';
+import type { ResolvedLeaseOptions } from './options.js';
+import { runHandler } from './runner.js';
+import type { Settler } from './settler.js';
+import type { Grant, SettleOperation } from './store.js';
+import type { StreamTailer } from './tailer.js';
+import type { LeaseHandlers } from './types.js';
+
+export interface PortfolioContext {
+  readonly events: RedisStreamsEvents;
+  readonly tailer: StreamTailer;
+  onError(error: Error, context: ErrorContext): void;
+  /** A lease has ended: there is room for another. */
+  roomMade(): void;
+}
+
+/** The leases this process holds, and the handlers that run on them. */
+export class Portfolio {
+  private readonly leases = new Map<string, HeldLease>();
+  private readonly running = new Set<Promise<void>>();
+  private settler: Settler | undefined;
+  private host: LeaseHost | undefined;
+  private settlesUnderWay = 0;
+  private closing = false;
+
+  constructor(
+    private readonly options: ResolvedLeaseOptions,
+    private readonly handlers: LeaseHandlers,
+    private readonly context: PortfolioContext,
+  ) {}
+
+  get size(): number {
+    return this.leases.size;
+  }
+
+  /** Settles whose answers are not in: until then the server's count and ours may differ. */
+  get settling(): number {
+    return this.settlesUnderWay;
+  }
+
+  all(): HeldLease[] {
+    return [...this.leases.values()];
+  }
+
+  /** What is granted from now on belongs to this session. */
+  open(settler: Settler): void {
+    this.settler = settler;
+    this.host = {
+      service: this.options.service,
+      session: settler.session,
+      settle: async (lease, operation, a, b) => {
+        this.settlesUnderWay++;
+        try {
+          return await settler.settle({ operation, stream: lease.stream, token: lease.token, a, b });
+        } finally {
+          this.settlesUnderWay--;
+        }
+      },
+      entries: (lease, options) => leaseEntries(lease, this.context.tailer, options),
+      ended: (lease, operation, detail) => this.ended(lease, operation, detail),
+      fenced: (lease, operation) => {
+        this.context.events.emit('lease.fenced', { ...about(lease), operation });
+        this.drop(lease, 'fenced');
+      },
+    };
+  }
+
+  /** Takes on what the server granted to `session`. */
+  grant(session: string, grants: readonly Grant[]): void {
+    for (const grant of grants) {
+      const { host } = this;
+      if (!host || host.session !== session) return;
+      const name = grant.stream.toString('utf8');
+      const known = this.leases.get(name);
+      if (known?.token === grant.token) continue; // read again after the group was lost
+      if (known) this.drop(known, 'fenced');
+      const decoded = decodeAnnouncement(grant.payload, this.options.maxDepth);
+      if (!decoded.ok || decoded.stream !== name) {
+        this.reject(grant, decoded.ok ? 'invalid-json' : decoded.reason);
+        continue;
+      }
+      const lease = new HeldLease(host, grant, name, decoded.info);
+      this.leases.set(name, lease);
+      this.context.events.emit('lease.assigned', { ...about(lease), attempt: lease.attempt, source: grant.source });
+      if (lease.recovered) this.context.events.emit('lease.takenOver', { ...about(lease), previousOwner: lease.previousOwner ?? 'unknown' });
+      this.dispatch(lease);
+    }
+  }
+
+  /** The session is over: everything held belongs to others from now on, reaped or not. */
+  lose(): void {
+    for (const lease of this.all()) this.drop(lease, 'session-lost');
+  }
+
+  /** A running handler ends by itself on the signal; a lease that is merely held is given back for it. */
+  askBack(lease: HeldLease, reason: 'rebalance' | 'shutdown'): void {
+    lease.abort(reason);
+    if (!lease.running) this.track(lease.release().catch(() => undefined));
+  }
+
+  /** Hands everything back. Handlers that do not end within `drainMs` keep running without their lease: their settles are refused. */
+  async close(drainMs: number, isLive: () => boolean): Promise<void> {
+    this.closing = true;
+    for (const lease of this.all()) this.askBack(lease, 'shutdown');
+    await drain(this.running, drainMs);
+    await Promise.allSettled(this.all().map((lease) => (isLive() ? lease.release() : undefined)));
+  }
+
+  /** Waits for hooks and handlers still running. */
+  async settled(ms: number): Promise<void> {
+    await drain(this.running, ms);
+  }
+
+  /** Hooks inform; what they throw is reported and changes nothing. */
+  hook(name: string, call: () => unknown): void {
+    this.track(
+      (async () => {
+        try {
+          await call();
+        } catch (thrown) {
+          const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+          const { service } = this.options;
+          this.context.events.emit('hook.error', { service, hook: name, error });
+          this.context.onError(error, { service, during: `the ${name} hook` });
+        }
+      })(),
+    );
+  }
+
+  private drop(lease: HeldLease, reason: AbortReason): void {
+    if (this.leases.get(lease.stream) === lease) this.leases.delete(lease.stream);
+    lease.abort(reason);
+    this.context.events.emit('lease.lost', { ...about(lease), reason });
+    const { service, stream, entryId, token, owner } = lease;
+    this.hook('disowned', () => this.handlers.disowned?.({ service, stream, entryId, token, owner, reason }));
+  }
+
+  private dispatch(lease: HeldLease): void {
+    if (this.closing) return this.askBack(lease, 'shutdown');
+    const { service, stream } = lease;
+    this.track(
+      runHandler(lease, this.handlers, this.options, this.context.events, (error, { attempt, token }) =>
+        this.context.onError(error, { service, stream, attempt, token, during: 'the assigned handler' }),
+      ),
+    );
+  }
+
+  private reject(grant: Grant, reason: string): void {
+    const { service } = this.options;
+    this.track(
+      (async () => {
+        try {
+          await this.settler?.settle({ operation: 'dead', stream: grant.stream, token: grant.token, a: reason, b: '' });
+          this.context.events.emit('lease.deadLettered', { service, entryId: grant.entryId, reason });
+        } catch (error) {
+          this.context.onError(error as Error, { service, during: 'moving a malformed announcement to the dead-letter stream' });
+        }
+      })(),
+    );
+  }
+
+  private ended(lease: HeldLease, operation: SettleOperation, detail: string): void {
+    if (this.leases.get(lease.stream) === lease) this.leases.delete(lease.stream);
+    const { events } = this.context;
+    switch (operation) {
+      case 'done':
+        events.emit('lease.completed', { ...about(lease), attempt: lease.attempt, durationMs: performance.now() - lease.startedAt });
+        break;
+      case 'release': {
+        const reason = lease.abortReason === 'shutdown' || lease.abortReason === 'rebalance' ? lease.abortReason : 'handler';
+        events.emit('lease.released', { ...about(lease), reason });
+        break;
+      }
+      case 'dead':
+        events.emit('lease.deadLettered', { service: lease.service, stream: lease.stream, entryId: lease.entryId, reason: detail });
+        break;
+      case 'retry': // told when it was decided, with its delay
+      case 'checkpoint':
+        break;
+    }
+    this.context.roomMade();
+  }
+
+  private track(work: Promise<void>): void {
+    this.running.add(work);
+    void work.finally(() => this.running.delete(work));
+  }
+}
+
+function about(lease: HeldLease): { service: string; stream: string; token: number; owner: string } {
+  return { service: lease.service, stream: lease.stream, token: lease.token, owner: lease.owner };
+}
