@@ -1,0 +1,36 @@
+import { Injectable } from '@nestjs/common';
+import { type ContextId, ContextIdFactory, ExternalContextCreator, ModuleRef } from '@nestjs/core';
+import type { DiscoveredHandler } from './explorer.js';
+import { LeaseRequest } from './handler-request.js';
+import { type HandlerProxy, proxyFactory } from './nest-compat.js';
+
+/** Turns a discovered method into a function that runs it with everything Nest puts around a handler. */
+@Injectable()
+export class LeaseHandlerBinder {
+  constructor(private readonly creator: ExternalContextCreator) {}
+
+  /** Must be called when all providers exist: global enhancers are looked up here. */
+  bind(handler: DiscoveredHandler): HandlerProxy {
+    const { wrapper } = handler;
+    const makeProxy = proxyFactory({ ...handler, creator: this.creator });
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return makeProxy(wrapper.instance as object);
+
+    // The ModuleRef of the module that holds the class, so that one provided twice resolves where it was found.
+    // Links of a ModuleRef cover controllers as well as providers.
+    const moduleRef = handler.module.providers.get(ModuleRef)?.instance as ModuleRef;
+    const isDurable = wrapper.isDependencyTreeDurable();
+    return async (data, context) => {
+      const contextId = register(moduleRef, new LeaseRequest(handler.options.service, data, context), isDurable);
+      const instance = await moduleRef.resolve<object, object>(wrapper.token as symbol, contextId, { strict: true });
+      return makeProxy(instance, contextId, wrapper.id)(data, context);
+    };
+  }
+}
+
+/** As Nest's listeners do it, so that a durable-provider strategy written for microservices works unchanged. */
+function register(moduleRef: ModuleRef, request: LeaseRequest, isDurable: boolean): ContextId {
+  const contextId = ContextIdFactory.getByRequest(request);
+  const value: unknown = isDurable ? contextId.payload : Object.assign(request, contextId.payload);
+  moduleRef.registerRequestByContextId(value, contextId);
+  return contextId;
+}

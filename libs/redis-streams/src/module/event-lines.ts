@@ -1,0 +1,97 @@
+import type { RedisStreamsEvent } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+
+export interface EventLine {
+  readonly level: 'debug' | 'log' | 'warn' | 'error';
+  readonly text: string;
+  readonly error?: Error;
+  /** Lines that share it come at most once in a while; absent: always. */
+  readonly throttle?: string;
+}
+
+/** Events at this level are not even formatted when it is off: they come with every stream. */
+export const DEBUG_EVENTS: ReadonlySet<RedisStreamsEvent['type']> = new Set([
+  'session.renewed', 'lease.announced', 'lease.assigned', 'lease.completed', 'lease.checkpointed',
+]);
+
+/** The line of each event. */
+export function lineOf(event: RedisStreamsEvent): EventLine {
+  switch (event.type) {
+    case 'connection.ready':
+      return debug(`connection "${event.connection}" (${event.role}) is ready`);
+    case 'connection.error':
+      return {
+        ...warn(`connection "${event.connection}" (${event.role}): ${event.error.message}`),
+        throttle: `${event.type} ${event.connection} ${event.role}`,
+      };
+    case 'connection.replaced':
+      return warn(`connection "${event.connection}" (${event.role}) is being replaced: ${event.why}`);
+    case 'session.joined':
+      return log(`joined ${event.scope} as ${event.session}, ttl ${event.ttlMs} ms`);
+    case 'session.renewed':
+      return debug(`session ${event.session} of ${event.scope} renewed in ${event.roundTripMs.toFixed(1)} ms`);
+    case 'session.lost':
+      return event.why === 'replaced'
+        ? failure(`session ${event.session} of ${event.scope} lost: another process has taken its name`)
+        : warn(`session ${event.session} of ${event.scope} lost (${event.why}): its streams go to others; joining again`);
+    case 'session.left':
+      return log(`left ${event.scope}, session ${event.session}`);
+    case 'lease.announced':
+      return debug(`${of(event)} ${event.duplicate ? 'is announced already' : 'announced'}, entry ${event.id}`);
+    case 'lease.assigned':
+      return debug(`${of(event)} assigned (${event.source}), attempt ${event.attempt}, token ${event.token}`);
+    case 'lease.takenOver':
+      return log(`${of(event)} taken over from ${event.previousOwner}, token ${event.token}`);
+    case 'lease.expired':
+      return log(`${of(event)} has lost its owner ${event.previousOwner}, token ${event.token}`);
+    case 'lease.completed':
+      return debug(`${of(event)} done in ${event.durationMs.toFixed(0)} ms, attempt ${event.attempt}, token ${event.token}`);
+    case 'lease.checkpointed':
+      return debug(`${of(event)} checkpoint ${event.id}, token ${event.token}`);
+    case 'lease.retried':
+      return warn(`${of(event)} failed, attempt ${event.attempt}, token ${event.token}; again in ${event.delayMs} ms`, event.error);
+    case 'lease.released':
+      return log(`${of(event)} released (${event.reason}), token ${event.token}`);
+    case 'lease.lost':
+      return warn(`${of(event)} lost (${event.reason}), token ${event.token}`);
+    case 'lease.fenced':
+      return warn(`${of(event)}: ${event.operation} refused, token ${event.token} is stale`);
+    case 'lease.deadLettered':
+      return failure(`${of(event)} went to the dead-letter stream: ${event.reason}, entry ${event.entryId}`, event.error);
+    case 'lease.handOver':
+      return log(`${event.service}: asked to hand over ${event.asked} of ${event.held} streams, fair share ${event.share}`);
+    case 'lease.terminated':
+      return event.reason === 'closed'
+        ? log(`${event.service}: consumer ${event.consumer} ended`)
+        : failure(`${event.service}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
+    case 'reader.error':
+      return {
+        ...warn(`${event.service}: reading failed ${event.failures} times, again in ${event.retryInMs} ms: ${event.error.message}`),
+        throttle: `${event.type} ${event.service}`,
+      };
+    case 'reader.recovered':
+      return log(`${event.service}: reading again after ${event.downMs.toFixed(0)} ms and ${event.failures} failures`);
+    case 'hook.error':
+      return failure(`${event.service}: hook "${event.hook}" failed`, event.error);
+    case 'error':
+      return errorLine(event.context, event.error);
+  }
+}
+
+/** A handler's failures are told one by one; the same trouble with Redis over and over is not. */
+function errorLine(context: ErrorContext, error: Error): EventLine {
+  const { connection, service, stream, attempt, token, during } = context;
+  const where = service === undefined ? `connection "${connection ?? 'default'}"` : stream === undefined ? service : of({ service, stream });
+  const which = [attempt === undefined ? '' : `, attempt ${attempt}`, token === undefined ? '' : `, token ${token}`].join('');
+  const line = failure(`${where}: error in ${during}${which}`, error);
+  return stream === undefined ? { ...line, throttle: `error ${where} ${during}` } : line;
+}
+
+function of(event: { service: string; stream?: string }): string {
+  return `${event.service}: stream ${event.stream === undefined ? '(unreadable announcement)' : `"${event.stream}"`}`;
+}
+
+const debug = (text: string): EventLine => ({ level: 'debug', text });
+const log = (text: string): EventLine => ({ level: 'log', text });
+const warn = (text: string, error?: Error): EventLine => ({ level: 'warn', text, error });
+const failure = (text: string, error?: Error): EventLine => ({ level: 'error', text, error });

@@ -1,0 +1,54 @@
+import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { RedisStreamsEngine } from '../engine.js';
+import { InvalidOptionsError } from '../errors/index.js';
+import { bootLastStopFirst } from './nest-compat.js';
+import { LeaseHandlerRegistrar } from './registrar.js';
+
+/**
+ * Start: after the bootstrap hooks of all other modules. Stop: in `onModuleDestroy`, before the destroy hooks of all
+ * other modules (see {@link bootLastStopFirst}), and awaited, so the providers that handlers use are alive until the
+ * last handler has ended or `shutdown.drainMs` is over. On a microservice `server.close()` comes before that; on HTTP
+ * the listener closes after it, so a request that announces during the stop gets a ClosedError.
+ */
+@Injectable()
+export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
+  constructor(
+    private readonly engine: RedisStreamsEngine,
+    private readonly registrar: LeaseHandlerRegistrar,
+    private readonly modules: ModulesContainer,
+  ) {
+    // Here and not in a hook: Nest sorts the modules once, before the first hook.
+    bootLastStopFirst(modules, RedisStreamsLifecycle);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    this.refuseSecondModule();
+    this.registrar.register();
+    try {
+      await this.engine.start();
+    } catch (error) {
+      // The application will not come up, and nobody need call close(): leave no connection behind that keeps it alive.
+      await this.engine.stop().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.engine.stop();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.engine.stop();
+  }
+
+  /** Each import of its own would find all handlers and run every stream's twice over. */
+  private refuseSecondModule(): void {
+    const count = [...this.modules.values()].filter(({ providers }) => providers.has(RedisStreamsLifecycle)).length;
+    if (count < 2) return;
+    throw new InvalidOptionsError([{
+      path: 'RedisStreamsModule',
+      message: `forRoot or forRootAsync is imported ${count} times; import it once, in the root module, with all connections`,
+    }]);
+  }
+}
