@@ -29,6 +29,7 @@ export class RedisStreamsEngine {
   private readonly connections = new Map<string, { redis: RedisConnection; tailer: StreamTailer; client: LeaseClient }>();
   private readonly consumers = new Map<string, LeaseConsumer>();
   private starting: Promise<void> | undefined;
+  private draining: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
 
   /** @throws InvalidOptionsError with every problem found. */
@@ -80,7 +81,7 @@ export class RedisStreamsEngine {
     const { value, problems } = resolveLeaseOptions(options, this.tuning, [...this.connections.keys()], path);
     const key = consumerKey(value.connection, value.service);
     if (this.consumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has an assigned handler for this service already` });
-    if (this.starting || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
+    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     const { redis, tailer } = this.connection(value.connection);
     const { events, identity, session, commandTimeoutMs, drainMs } = this;
@@ -97,7 +98,12 @@ export class RedisStreamsEngine {
     return (this.starting ??= this.startAll());
   }
 
-  /** Stops reading, hands streams to peers, flushes, closes. Idempotent; bounded; never rejects. */
+  /** First half of `stop`: stops reading and hands streams to peers. Announcing, looking and claiming still work. */
+  drain(): Promise<void> {
+    return (this.draining ??= Promise.all([...this.consumers.values()].map((consumer) => consumer.stop())).then(() => undefined));
+  }
+
+  /** Drains, sends what is still to be announced, closes all connections. Idempotent; bounded; never rejects. */
   stop(): Promise<void> {
     return (this.stopping ??= this.stopAll());
   }
@@ -117,7 +123,7 @@ export class RedisStreamsEngine {
   }
 
   private async stopAll(): Promise<void> {
-    await Promise.all([...this.consumers.values()].map((consumer) => consumer.stop()));
+    await this.drain();
     await Promise.all([...this.connections.values()].map(({ client }) => withDeadline(client.close(), this.drainMs + this.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during: 'sending the last announcements' }))));
     for (const { redis, tailer } of this.connections.values()) {
       tailer.close();

@@ -1,4 +1,5 @@
 import { ConsumerNameInUseError } from '../errors/index.js';
+import { isTransient } from '../kernel/server-errors.js';
 import { isValid, renewed, type SessionClock } from '../kernel/session-clock.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
@@ -72,10 +73,17 @@ export class Membership {
     return this.clock !== undefined && isValid(this.clock, performance.now());
   }
 
-  /** Joins once. @throws ConsumerNameInUseError | ConnectionError | CommandTimeoutError */
+  /** Joins; waits for a server that is not there yet until stopped. @throws ConsumerNameInUseError, or what no waiting mends */
   async start(): Promise<void> {
     this.stopListening = this.redis.doorbell.listen(this.options.keys.bell, (message) => this.rung(message));
-    await this.join();
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.join();
+      } catch (error) {
+        if (!isTransient(error) || this.stopping.signal.aborted) throw error;
+        await this.backOff(failures);
+      }
+    }
   }
 
   /** Stops beating without a word to the server; the capability says good-bye with a script of its own. */
@@ -192,9 +200,13 @@ export class Membership {
       } catch (error) {
         if (error instanceof ConsumerNameInUseError) return this.hooks.failed(error);
         this.hooks.trouble(error as Error);
-        await sleep(200 + Math.random() * Math.min(1_000, 100 * 2 ** failures), this.stopping.signal);
+        await this.backOff(failures);
       }
     }
+  }
+
+  private backOff(failures: number): Promise<void> {
+    return sleep(200 + Math.random() * Math.min(800, 100 * 2 ** failures), this.stopping.signal);
   }
 
   private rung(message: string): void {
