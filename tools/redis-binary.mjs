@@ -161,7 +161,7 @@ export async function ensureRedisBinary({ log = (line) => process.stderr.write(`
     const failure = await step.act();
     const installed = findRedisBinary();
     if (installed) return installed;
-    failures.push(`${name}: ${failure ?? 'installed a server older than Redis 7'}`);
+    failures.push(`${name}: ${failure ?? 'done, yet no server of Redis 7 or later is on PATH'}`);
   }
   const tried = failures.length > 0 ? ` (tried ${failures.join('; ')})` : '';
   throw new Error(`No redis-server or valkey-server found: install Redis 7.0+ or Valkey 7.2+ and put it on PATH${tried}.`);

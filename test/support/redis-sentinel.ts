@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RedisServer, startRedis } from './redis-server.js';
@@ -23,21 +23,13 @@ export async function startSentinel(options: SentinelOptions): Promise<RedisServ
     `sentinel failover-timeout ${name} ${options.failoverTimeoutMs ?? 2_000}`,
     '',
   ].join('\n'));
-  const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
-  let server: RedisServer;
-  try {
-    server = await startRedis({ dir, configFile, args: ['--sentinel'], label: 'sentinel' });
-  } catch (error) {
-    await remove();
-    throw error;
-  }
+  const server = await startRedis({ dir, removeDir: true, configFile, args: ['--sentinel'], label: 'sentinel' });
   await waitUntil(async () => Array.isArray(await server.cli('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name)), {
     what: `the sentinel knows ${name}`,
   });
   return Object.defineProperties({} as RedisServer & { readonly name: string }, {
     ...Object.getOwnPropertyDescriptors(server),
     name: { value: name, enumerable: true },
-    stop: { value: async () => { await server.stop(); await remove(); }, enumerable: true },
   });
 }
 

@@ -12,8 +12,10 @@ export interface RedisOptions {
   args?: readonly string[];
   /** Fixed port; else a free one. */
   port?: number;
-  /** Working folder; else a temporary one that stop() removes. */
+  /** Working folder; else a temporary one. */
   dir?: string;
+  /** Remove the folder at the end; as a matter of course for a temporary one made here. */
+  removeDir?: boolean;
   /** Also keeps port + 10,000 free, for the cluster bus. */
   withBus?: boolean;
   /** Put before all arguments: a configuration file. */
@@ -46,7 +48,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const { findRedisBinary, ensureRedisBinary } = await redisBinaryTool();
   const { server } = findRedisBinary() ?? (await ensureRedisBinary());
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'nrs-redis-')));
-  const removeDir = options.dir === undefined ? dir : undefined;
+  const removeDir = (options.removeDir ?? options.dir === undefined) ? dir : undefined;
   const label = options.label ?? 'redis-server';
 
   const launch = (port: number): Promise<GuardedProcess> =>

@@ -74,8 +74,8 @@ it('a parent ended by SIGKILL leaves no server, sentinel, child, guard or folder
   expect(pids.map(isAlive)).toEqual([true, true, true]);
   await parent.kill('SIGKILL');
   await waitUntil(() => !pids.some(isAlive), { what: `${pids.join(', ')} are gone`, timeoutMs: 5_000 });
-  await waitUntil(() => processesWith(up.dir).length === 0 && processesWith(up.sentinelDir).length === 0 && !existsSync(up.dir), {
-    what: 'guards and folder are gone', timeoutMs: 5_000,
+  await waitUntil(() => processesWith(up.dir).length === 0 && processesWith(up.sentinelDir).length === 0 && ![up.dir, up.sentinelDir].some(existsSync), {
+    what: 'guards and folders are gone', timeoutMs: 5_000,
   });
 });
 
