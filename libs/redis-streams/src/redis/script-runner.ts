@@ -1,29 +1,61 @@
 import { createHash } from 'node:crypto';
 import { LUA } from '../scripts/lua.generated.js';
-import type { Argument } from './compat.js';
 import type { CommandChannel } from './command-channel.js';
+import type { Argument } from './compat.js';
 
 export type ScriptName = keyof typeof LUA;
 
-const SHA = Object.fromEntries(
-  Object.entries(LUA).map(([name, source]) => [name, createHash('sha1').update(source).digest('hex')]),
-) as Record<ScriptName, string>;
+interface Source {
+  readonly text: string;
+  readonly sha: string;
+}
 
-/** Runs embedded scripts: EVALSHA first, EVAL when the server has forgotten the script (restart, failover, SCRIPT FLUSH). */
+function sources(edit: (text: string) => string): Record<ScriptName, Source> {
+  return Object.fromEntries(
+    Object.entries(LUA).map(([name, lua]) => {
+      const text = edit(lua);
+      return [name, { text, sha: createHash('sha1').update(text).digest('hex') }];
+    }),
+  ) as Record<ScriptName, Source>;
+}
+
+const FLAGGED = sources((text) => text);
+let plain: Record<ScriptName, Source> | undefined;
+
+export interface RunOptions {
+  /** Bulk strings as Buffers. */
+  readonly buffers?: boolean;
+  /** Default: the connection's command timeout. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Runs embedded scripts: EVALSHA first, EVAL when the server has forgotten the script (restart, failover,
+ * SCRIPT FLUSH). A server that does not know script flags (the first line, Redis 7.0) gets them without: all
+ * works as before, except that an out-of-memory server then refuses heartbeats too.
+ */
 export class ScriptRunner {
+  private scripts = FLAGGED;
+
   constructor(private readonly channel: CommandChannel) {}
 
-  async run(
-    name: ScriptName,
-    keys: readonly string[],
-    args: readonly Argument[],
-    options: { buffers?: boolean; timeoutMs?: number } = {},
-  ): Promise<unknown> {
+  async run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: RunOptions = {}): Promise<unknown> {
     try {
-      return await this.channel.call('EVALSHA', [SHA[name], keys.length, ...keys, ...args], options);
+      return await this.once(name, keys, args, options);
+    } catch (error) {
+      if (this.scripts !== FLAGGED || !(error instanceof Error) || !error.message.includes("unexpected symbol near '#'")) throw error;
+      this.scripts = plain ??= sources((text) => text.replace(/^#!.*\n/, ''));
+      return this.once(name, keys, args, options);
+    }
+  }
+
+  private async once(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: RunOptions): Promise<unknown> {
+    const { sha, text } = this.scripts[name];
+    try {
+      return await this.channel.call('EVALSHA', [sha, keys.length, ...keys, ...args], options);
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return this.channel.call('EVAL', [LUA[name], keys.length, ...keys, ...args], options);
+      return this.channel.call('EVAL', [text, keys.length, ...keys, ...args], options);
     }
   }
 }

@@ -70,6 +70,7 @@ end
 local function grant(id, fields, source)
   local stream, payload = stream_name(fields, max_entry)
   if not stream then
+    bytes = bytes + #(field(fields, 'lbs-input') or '') -- refused ones weigh on the server just the same
     dead_letter(keys, fields, { 'reason', payload, 'entryId', id, 'at', int(now_ms) })
     drop_entry(keys.lbs, group, id)
     redis.call('ZREM', keys.free, id)
@@ -214,7 +215,7 @@ while room() do
       mine = mine + 1
     end
   end
-  if bytes - before < 65536 then gulp = math.min(64, gulp * 2) end
+  gulp = bytes - before < 65536 and math.min(64, gulp * 2) or 4
 end
 
 if #grants > 0 then redis.call('SET', KEYS[8], int(epoch)) end
