@@ -3,6 +3,9 @@ import { compareStreamIds, isStreamId } from '../kernel/stream-id.js';
 import type { Grant, SettleOperation } from './store.js';
 import type { EntriesOptions, StreamEntry, StreamInfo, StreamLease } from './types.js';
 
+/** Settle operations after which the lease is no longer this process's. */
+export type EndOperation = Exclude<SettleOperation, 'checkpoint'>;
+
 /** What a lease needs of its consumer. */
 export interface LeaseHost {
   readonly service: string;
@@ -33,6 +36,8 @@ export class HeldLease implements StreamLease {
   running = false;
   private state: 'open' | 'ended' | 'fenced' = 'open';
   private aborted: LeaseAbortedError | undefined;
+  /** The end that is under way or accepted. */
+  private ending: { readonly operation: EndOperation; readonly outcome: Promise<void> } | undefined;
   private controller: AbortController | undefined;
   private listeners: Set<() => void> | undefined;
 
@@ -123,11 +128,31 @@ export class HeldLease implements StreamLease {
     return () => void this.listeners?.delete(listener);
   }
 
-  /** Ends the lease with one accepted operation; ending it the same way again changes nothing. */
-  async end(operation: Exclude<SettleOperation, 'checkpoint'>, a = '', b = ''): Promise<void> {
-    if (this.state === 'ended') return;
-    await this.settle(operation, a, b);
-    if (this.state !== 'open') return; // a concurrent end was first
+  /**
+   * Ends the lease with one accepted operation. The same end again has the same outcome; another end while one is
+   * under way counts only if that one comes to nothing, and is refused otherwise: released is not done.
+   */
+  async end(operation: EndOperation, a = '', b = ''): Promise<void> {
+    const earlier = this.ending;
+    if (earlier?.operation === operation) return earlier.outcome;
+    if (earlier) {
+      await earlier.outcome.catch(() => undefined);
+      if (this.state !== 'open') throw new FencedError(this.stream, this.token, operation);
+      return this.end(operation, a, b);
+    }
+    const outcome = this.settleEnd(operation, a, b);
+    this.ending = { operation, outcome };
+    return outcome;
+  }
+
+  private async settleEnd(operation: EndOperation, a: string, b: string): Promise<void> {
+    try {
+      await this.settle(operation, a, b);
+    } catch (error) {
+      if (this.state === 'open') this.ending = undefined; // it may be tried again
+      throw error;
+    }
+    // Accepted is a fact, also when the session was lost while the answer was on its way.
     this.state = 'ended';
     this.host.ended(this, operation, a);
     if (operation !== 'done') this.abort('released');
@@ -137,9 +162,9 @@ export class HeldLease implements StreamLease {
   private async settle(operation: SettleOperation, a = '', b = ''): Promise<void> {
     if (this.state !== 'open') throw new FencedError(this.stream, this.token, operation);
     const status = await this.host.settle(this, operation, a, b);
-    // Two ends at once: the second is refused by the server, but the stream was ended by us.
-    if (status === 'OK' || (this.state as string) === 'ended') return;
-    this.host.fenced(this, operation);
+    if (status === 'OK') return;
+    // A checkpoint behind our own end is refused too, but then nobody took the stream from us.
+    if (this.isOpen && !(operation === 'checkpoint' && this.ending)) this.host.fenced(this, operation);
     throw new FencedError(this.stream, this.token, operation);
   }
 

@@ -77,14 +77,15 @@ export class Portfolio {
       const { host } = this;
       if (!host || host.session !== session) return;
       const name = grant.stream.toString('utf8');
-      const known = this.leases.get(name);
-      if (known?.token === grant.token) continue; // read again after the group was lost
-      if (known) this.drop(known, 'fenced');
+      // Before anything else: a name that is not UTF-8 reads like another stream's.
       const decoded = decodeAnnouncement(grant.payload, this.options.maxDepth);
       if (!decoded.ok || decoded.stream !== name) {
         this.reject(grant, decoded.ok ? 'invalid-json' : decoded.reason);
         continue;
       }
+      const known = this.leases.get(name);
+      if (known?.token === grant.token) continue; // read again after the group was lost
+      if (known) this.drop(known, 'fenced');
       const lease = new HeldLease(host, grant, name, decoded.info);
       this.leases.set(name, lease);
       this.context.events.emit('lease.assigned', { ...about(lease), attempt: lease.attempt, source: grant.source });
@@ -156,8 +157,8 @@ export class Portfolio {
     this.track(
       (async () => {
         try {
-          await this.settler?.settle({ operation: 'dead', stream: grant.stream, token: grant.token, a: reason, b: '' });
-          this.context.events.emit('lease.deadLettered', { service, entryId: grant.entryId, reason });
+          const status = await this.settler?.settle({ operation: 'dead', stream: grant.stream, token: grant.token, a: reason, b: '' });
+          if (status === 'OK') this.context.events.emit('lease.deadLettered', { service, entryId: grant.entryId, reason });
         } catch (error) {
           this.context.onError(error as Error, { service, during: 'moving a malformed announcement to the dead-letter stream' });
         }

@@ -105,7 +105,7 @@ export class LeaseStore {
       [k.lbs, k.sessions, k.leases, k.checkpoints, k.free, k.followUps, k.dead, k.settled],
       args,
     )) as string[];
-    return reply[0] === 'LOST' ? undefined : (reply.slice(1) as Array<'OK' | 'FENCED'>);
+    return reply[0] !== 'OK' ? undefined : (reply.slice(1) as Array<'OK' | 'FENCED'>);
   }
 
   async claim(session: string, stream: string): Promise<ClaimReply> {

@@ -2,7 +2,8 @@
 -- Adds announcements. Sending a batch again (same sequence) adds nothing twice and answers what it answered then.
 -- KEYS  1 lbs  2 leases  3 this announcer's last batch
 -- ARGV  1 sequence  2 ms to keep the answers  3... three per announcement: stream, payload, dedupe (queued | open | off)
--- Reply {id...}; an id preceded by '=' is the open announcement that absorbed this one
+-- Reply {id...}; an id preceded by '=' is the open announcement that absorbed this one. {} for a batch older than
+--       the last one: it was given up by its sender and sent again, and arrives late from an old connection
 --@include clock
 --@include record
 local last = redis.call('HMGET', KEYS[3], 'sequence', 'ids')
@@ -11,6 +12,7 @@ if last[1] == ARGV[1] then
   for id in string.gmatch(last[2], '%S+') do reply[#reply + 1] = id end
   return reply
 end
+if last[1] and tonumber(last[1]) > tonumber(ARGV[1]) then return {} end
 local ids = {}
 for i = 3, #ARGV, 3 do
   local stream, dedupe = ARGV[i], ARGV[i + 2]

@@ -5,7 +5,8 @@
 -- ARGV  1 session  2 group  3 bell  4 sequence  5... five per operation: op, stream, token, a, b
 --       op done: a, b unused · checkpoint: a = entry id · release: unused · retry: a = delay ms, b = error text
 --       dead: a = reason, b = error text
--- Reply {'LOST'} | {'OK', status per operation...}; status OK | FENCED
+-- Reply {'LOST'} | {'LATE'} | {'OK', status per operation...}; status OK | FENCED
+--       LATE: older than the last batch; its sender gave it up, sent it again, and no longer listens
 --@include clock
 --@include record
 --@include finish
@@ -20,6 +21,7 @@ if last then
     for status in string.gmatch(answers, '%S+') do reply[#reply + 1] = status end
     return reply
   end
+  if tonumber(seq) > tonumber(sequence) then return { 'LATE' } end
 end
 local deadline = redis.call('ZSCORE', KEYS[2], me)
 if not deadline or tonumber(deadline) <= now_ms then return { 'LOST' } end
