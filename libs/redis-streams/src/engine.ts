@@ -114,6 +114,7 @@ export class RedisStreamsEngine {
     try {
       const consumers = [...this.consumers.values()].map((consumer) => consumer.start());
       await withDeadline(Promise.all(consumers), this.startTimeoutMs, () => new ConnectionError(`Redis did not answer within ${this.startTimeoutMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
+      for (const { redis } of this.connections.values()) void redis.probe();
     } catch (error) {
       await this.stop();
       throw error;

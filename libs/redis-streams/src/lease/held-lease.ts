@@ -14,6 +14,7 @@ export interface LeaseHost {
   entries(lease: HeldLease, options: EntriesOptions): AsyncIterableIterator<StreamEntry>;
   /** The lease has ended with this operation, accepted by the server. */
   ended(lease: HeldLease, operation: SettleOperation, detail: string): void;
+  checkpointed(lease: HeldLease): void;
   /** The server refused: somebody else owns the stream, or it is finished. */
   fenced(lease: HeldLease, operation: SettleOperation): void;
 }
@@ -90,6 +91,7 @@ export class HeldLease implements StreamLease {
     await this.settle('checkpoint', entryId);
     if (!this.lastCheckpoint || compareStreamIds(entryId, this.lastCheckpoint) > 0) this.failuresSoFar = 0;
     this.lastCheckpoint = entryId;
+    this.host.checkpointed(this);
   }
 
   done(): Promise<void> {

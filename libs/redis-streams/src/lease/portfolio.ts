@@ -64,6 +64,7 @@ export class Portfolio {
       },
       entries: (lease, options) => leaseEntries(lease, this.context.tailer, options),
       ended: (lease, operation, detail) => this.ended(lease, operation, detail),
+      checkpointed: (lease) => this.context.events.emit('lease.checkpointed', { ...about(lease), id: lease.lastCheckpoint ?? '' }),
       fenced: (lease, operation) => {
         this.context.events.emit('lease.fenced', { ...about(lease), operation });
         this.drop(lease, 'fenced');

@@ -41,12 +41,12 @@ export class StreamTailer {
 
   /** Resolves with entries after `after`; with none when `idleMs` passed, `cancel` was called or the tailer closed. */
   read(stream: string, after: string, count: number, idleMs: number | undefined): { entries: Promise<StreamEntry[]>; cancel: () => void } {
-    let timer: NodeJS.Timeout | undefined;
+    const idle = idleMs === undefined ? undefined : new AbortController();
     let reader!: Reader;
     const entries = new Promise<StreamEntry[]>((resolve, reject) => {
       const leave = (): void => {
-        clearTimeout(timer);
         this.readers.delete(reader);
+        idle?.abort();
       };
       reader = {
         stream, count, after, since: performance.now(), nextAt: 0, blocked: false,
@@ -57,8 +57,7 @@ export class StreamTailer {
     if (this.closed) reader.settle([]);
     else {
       this.readers.add(reader);
-      // Counted from the first empty answer on, so that idleMs: 0 still reads what is there.
-      if (idleMs !== undefined) void this.firstLook(reader).then(() => (timer = this.readers.has(reader) ? setTimeout(() => reader.settle([]), idleMs) : undefined));
+      if (idle && idleMs !== undefined) void this.endWhenIdle(reader, idleMs, idle.signal);
       this.wake();
     }
     return { entries, cancel: () => reader.settle([]) };
@@ -71,9 +70,23 @@ export class StreamTailer {
     for (const reader of [...this.readers]) reader.settle([]);
   }
 
-  private firstLook(reader: Reader): Promise<void> {
+  /**
+   * Only an empty answer says that a stream is empty: one to begin with, and one more when `idleMs` have passed
+   * since. Without them an outage would pass for the end of the stream, and unread data for done.
+   */
+  private async endWhenIdle(reader: Reader, idleMs: number, left: AbortSignal): Promise<void> {
     reader.nextAt = Infinity;
-    return this.look([reader]);
+    await this.answered(reader, left);
+    if (idleMs > 0) {
+      this.schedule();
+      await sleep(idleMs, left);
+      await this.answered(reader, left);
+    }
+    reader.settle([]);
+  }
+
+  private async answered(reader: Reader, left: AbortSignal): Promise<void> {
+    while (!left.aborted && !(await this.look([reader]))) await sleep(POLL_MAX_MS, left);
   }
 
   private wake(): void {
@@ -98,17 +111,20 @@ export class StreamTailer {
     await Promise.all(chunks.map((chunk) => this.look(chunk)));
   }
 
-  /** One non-blocking read of some streams. */
-  private async look(readers: readonly Reader[]): Promise<void> {
+  /** One non-blocking read of some streams. @returns whether the server answered it */
+  private async look(readers: readonly Reader[]): Promise<boolean> {
+    let answered = false;
     try {
       const count = Math.min(...readers.map((reader) => reader.count));
       const args = ['COUNT', count, 'STREAMS', ...readers.map((r) => r.stream), ...readers.map((r) => r.after)];
       this.deliver(readers, await this.redis.commands.call('XREAD', args, { buffers: true }));
+      answered = true;
     } catch (error) {
       this.refuse(readers, error);
     }
     const now = performance.now();
     for (const reader of readers) reader.nextAt = now + Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, (now - reader.since) / 8));
+    return answered;
   }
 
   private async block(): Promise<void> {

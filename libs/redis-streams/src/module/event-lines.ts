@@ -26,6 +26,8 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
       };
     case 'connection.replaced':
       return warn(`connection "${event.connection}" (${event.role}) is being replaced: ${event.why}`);
+    case 'server.warning':
+      return warn(`connection "${event.connection}": ${event.warning}`);
     case 'session.joined':
       return log(`joined ${event.scope} as ${event.session}, ttl ${event.ttlMs} ms`);
     case 'session.renewed':

@@ -15,6 +15,7 @@ export interface RedisStreamsEventMap {
   'connection.ready': { readonly connection: string; readonly role: string };
   'connection.error': { readonly connection: string; readonly role: string; readonly error: Error };
   'connection.replaced': { readonly connection: string; readonly role: string; readonly why: string };
+  'server.warning': { readonly connection: string; readonly warning: string };
   'session.joined': { readonly scope: string; readonly session: string; readonly ttlMs: number };
   'session.renewed': { readonly scope: string; readonly session: string; readonly roundTripMs: number };
   'session.lost': { readonly scope: string; readonly session: string; readonly why: 'expired' | 'silent' | 'replaced' };

@@ -8,6 +8,7 @@ import { createClient } from './client-factory.js';
 import { CommandChannel, type ChannelHooks } from './command-channel.js';
 import { isCluster, nodeOfSlot, type Client } from './compat.js';
 import { Doorbell } from './doorbell.js';
+import { probeServer } from './probe.js';
 import { ScriptRunner } from './script-runner.js';
 
 /** One named Redis and every connection to it, by role. Nothing connects before it is first used. */
@@ -45,6 +46,12 @@ export class RedisConnection {
     const channel = new BlockingChannel(() => this.dedicated(key));
     this.blocking.add(channel);
     return channel;
+  }
+
+  /** Tells once what is wrong with the server, if this connection is in use. */
+  async probe(): Promise<void> {
+    if (!this.commandChannel) return;
+    for (const warning of await probeServer(this.commandChannel)) this.events.emit('server.warning', { connection: this.name, warning });
   }
 
   close(): void {
