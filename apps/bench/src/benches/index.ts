@@ -1,0 +1,15 @@
+import type { Bench } from '../model.js';
+import { announceBench } from './announce.js';
+import { assignDoneBench } from './assign-done.js';
+import { heartbeatBench } from './heartbeat.js';
+import { latencyBench } from './latency.js';
+import { memoryBench } from './memory.js';
+import { nestBench } from './nest.js';
+
+const LEASE: readonly Bench[] = [announceBench, assignDoneBench, latencyBench, heartbeatBench, memoryBench, nestBench];
+
+/** What may be asked for by name: every bench, and suites of them. */
+export const CATALOGUE: ReadonlyMap<string, { readonly about: string; readonly benches: readonly Bench[] }> = new Map([
+  ['lease', { about: 'all benches of the lease capability', benches: LEASE }],
+  ...LEASE.map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
+]);

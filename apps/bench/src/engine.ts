@@ -1,0 +1,2 @@
+/** The one place that names the library under test. */
+export * from 'nestjs-redis-streams';

@@ -1,0 +1,44 @@
+import type { Redis } from 'ioredis';
+import type { PrivateRedis } from './support/redis.js';
+import type { Worker, WorkerOptions } from './support/worker.js';
+
+/** What one contender measured in one round, by name; rates end in `PerSecond`, durations in `Ms`, sizes in `Bytes`. */
+export type Metrics = Readonly<Record<string, number>>;
+
+/** What a round may use. The server was emptied before it; processes it spawns are ended after it. */
+export interface Stage {
+  readonly redis: PrivateRedis;
+  /** A connection of the bench itself, for preparing and for reading the server's own counters. */
+  readonly admin: Redis;
+  spawn(role: string, options?: WorkerOptions): Promise<Worker>;
+}
+
+export interface Contender {
+  readonly name: string;
+  round(stage: Stage): Promise<Metrics>;
+}
+
+/** One number made of one round's metrics. Formed per round, so that both sides saw the same machine, then the median is taken. */
+export interface Ratio {
+  readonly name: string;
+  value(round: Readonly<Record<string, Metrics>>): number;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+export interface Bench {
+  readonly name: string;
+  readonly about: string;
+  readonly rounds: { readonly full: number; readonly short: number };
+  /** Metric shown in the progress line. */
+  readonly headline: string;
+  contenders(short: boolean): readonly Contender[];
+  readonly ratios: readonly Ratio[];
+}
+
+/** `contender`'s metric, which must have been measured. */
+export function metric(round: Readonly<Record<string, Metrics>>, contender: string, name: string): number {
+  const value = round[contender]?.[name];
+  if (value === undefined) throw new Error(`contender "${contender}" has no metric "${name}"`);
+  return value;
+}

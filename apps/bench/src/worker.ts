@@ -1,0 +1,25 @@
+// A child process of the bench: plays the role named in BENCH_WORKER until it is killed.
+import 'reflect-metadata';
+import { announceRoles } from './workers/announce.js';
+import { backlogRoles } from './workers/backlog.js';
+import { holdRoles } from './workers/hold.js';
+import { latencyRoles } from './workers/latency.js';
+import { nestRoles } from './workers/nest.js';
+import type { Role } from './workers/role.js';
+import type { Message, WorkerOptions } from './support/worker.js';
+
+const ROLES: Readonly<Record<string, Role>> = { ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles };
+
+const { role, url, options } = JSON.parse(process.env['BENCH_WORKER'] ?? '{}') as { role: string; url: string; options: WorkerOptions };
+const play = ROLES[role];
+if (!play) throw new Error(`no role "${role}"`);
+
+const tell = (message: Message): void => void process.send?.(message);
+const handle = await play({ url, options, tell });
+process.on('message', (message) => {
+  handle(message as Message).catch((error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  });
+});
+tell({ type: 'ready' });
