@@ -1,3 +1,4 @@
+import { setImmediate as nextTick } from 'node:timers/promises';
 import {
   ArgumentsHost, CallHandler, CanActivate, Catch, Controller, createParamDecorator, ExceptionFilter, ExecutionContext, Inject, Injectable,
   Logger, Module, NestInterceptor, PipeTransform, SetMetadata, UseFilters, UseGuards, UseInterceptors, UsePipes,
@@ -217,7 +218,7 @@ it('a filter that returns nothing has only looked: the exception stands, and Nes
   @Catch()
   class LooksLonger implements ExceptionFilter {
     async catch(error: Error): Promise<void> {
-      await Promise.resolve();
+      await nextTick();
       looked.push(error.message);
     }
   }

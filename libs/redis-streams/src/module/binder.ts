@@ -13,7 +13,7 @@ export class LeaseHandlerBinder {
   bind(handler: DiscoveredHandler): HandlerProxy {
     const { wrapper } = handler;
     const makeProxy = proxyFactory({ ...handler, creator: this.creator });
-    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return makeProxy(wrapper.instance as object);
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return makeProxy(wrapper.instance as object, undefined, wrapper.id);
 
     // The ModuleRef of the module that holds the class, so that one provided twice resolves where it was found.
     // Links of a ModuleRef cover controllers as well as providers.

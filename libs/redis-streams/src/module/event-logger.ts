@@ -1,5 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { RedisStreamsEvents, type RedisStreamsEvent } from '../observability/events.js';
+import { isDebugEnabled } from './nest-compat.js';
 import { DEBUG_EVENTS, type EventLine, lineOf } from './event-lines.js';
 
 const THROTTLE_MS = 10_000;
@@ -14,7 +15,7 @@ export class EventLogger {
 
   constructor(events: RedisStreamsEvents) {
     events.onAny((event) => {
-      if (DEBUG_EVENTS.has(event.type) && !Logger.isLevelEnabled('debug')) return;
+      if (DEBUG_EVENTS.has(event.type) && !isDebugEnabled()) return;
       // What a hook or handler threw arrives as an event of its own and as `error`: the second of the two says nothing new.
       if (event.type === 'error' && this.stackShown.has(event.error)) return;
       this.write(this.afterTrouble(event) ?? lineOf(event));

@@ -23,12 +23,13 @@ export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDe
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.refuseSecondModule();
-    this.registrar.register();
     try {
+      this.refuseSecondModule();
+      this.registrar.register();
       await this.engine.start();
     } catch (error) {
-      // The application will not come up, and nobody need call close(): leave no connection behind that keeps it alive.
+      // The application will not come up, and Nest 11 runs no destroy hooks after that: leave no connection behind,
+      // such as one opened by an announcement in another module's bootstrap hook.
       await this.engine.stop().catch(() => undefined);
       throw error;
     }

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import type { ContextId, DiscoveryService, ExternalContextCreator, ModulesContainer } from '@nestjs/core';
 import { isObservable, lastValueFrom, type Observable } from 'rxjs';
 
@@ -10,8 +11,17 @@ import { isObservable, lastValueFrom, type Observable } from 'rxjs';
  * creator (GraphQL, say) see no difference.
  */
 
+/**
+ * Marks the class as one that hosts handlers (Nest's own word: entry provider). Without it, a request-scoped or
+ * transient APP_GUARD applies to controllers only, and a handler on a provider would run unguarded.
+ */
+export function markAsHandlerHost(type: object): void {
+  Reflect.defineMetadata('__entryProvider__', true, type);
+}
+
 /** Where Nest's parameter decorators, `@Payload()` and `@Ctx()` among them, leave their metadata. */
 const ROUTE_ARGS_METADATA = '__routeArguments__';
+const ENHANCERS_METADATA = ['__guards__', '__interceptors__', '__pipes__', '__exceptionFilters__'];
 /** `RpcParamtype` of `@nestjs/microservices`, which is not exported from its root. */
 const PAYLOAD = 3;
 const CONTEXT = 6;
@@ -109,6 +119,21 @@ const rpcParams = {
   },
 };
 
+/**
+ * Guards, interceptors, pipes and filters given as classes which Nest has made no instances of, and would therefore
+ * leave out without a word. So it is with objects of a factory or a value provider: Nest reads the decorators of
+ * classes it instantiates itself.
+ */
+export function missingEnhancers(module: NestModule, type: { readonly prototype: object }, methodName: string): string[] {
+  const method = Reflect.get(type.prototype, methodName) as object;
+  const parameters = Object.values((Reflect.getMetadata(ROUTE_ARGS_METADATA, type, methodName) ?? {}) as Record<string, { pipes?: unknown[] }>);
+  const enhancers = [
+    ...ENHANCERS_METADATA.flatMap((key) => [type, method].flatMap((holder) => (Reflect.getMetadata(key, holder) ?? []) as unknown[])),
+    ...parameters.flatMap(({ pipes }) => pipes ?? []),
+  ];
+  return enhancers.filter((it) => typeof it === 'function' && !module.injectables.has(it)).map((it) => (it as { name: string }).name);
+}
+
 function hasParameterDecorators(type: object, methodName: string): boolean {
   const metadata: unknown = Reflect.getMetadata(ROUTE_ARGS_METADATA, type, methodName);
   return typeof metadata === 'object' && metadata !== null && Object.keys(metadata).length > 0;
@@ -122,4 +147,9 @@ function hasParameterDecorators(type: object, methodName: string): boolean {
  */
 export function bootLastStopFirst(modules: ModulesContainer, provider: new (...args: never[]) => object): void {
   for (const module of modules.values()) if (module.providers.has(provider)) module.distance = -1;
+}
+
+/** Nest 11 answers false for every level unless levels were chosen; `fatal` is on whatever was chosen. */
+export function isDebugEnabled(): boolean {
+  return Logger.isLevelEnabled('debug') || !Logger.isLevelEnabled('fatal');
 }

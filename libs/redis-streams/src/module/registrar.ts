@@ -5,7 +5,7 @@ import type { LeaseHandlers, StreamLease } from '../lease/types.js';
 import { LeaseHandlerBinder } from './binder.js';
 import type { LeaseHook } from './decorators/handler-metadata.js';
 import { type DiscoveredHandler, LeaseHandlerExplorer } from './explorer.js';
-import type { HandlerProxy } from './nest-compat.js';
+import { type HandlerProxy, missingEnhancers } from './nest-compat.js';
 import { DEFAULT_CONNECTION } from './tokens.js';
 
 /** Makes one lease consumer of all decorated methods for one service and connection. */
@@ -21,6 +21,7 @@ export class LeaseHandlerRegistrar {
   register(): void {
     const problems: OptionProblem[] = [];
     for (const group of groupByConsumer(this.explorer.explore())) {
+      problems.push(...group.flatMap(unguarded));
       const [assigned, second] = group.filter(({ hook }) => hook === 'assigned');
       if (assigned === undefined) problems.push(...group.map(unhandled));
       else if (second !== undefined) problems.push(duplicate(assigned, second));
@@ -82,6 +83,15 @@ function duplicate(first: DiscoveredHandler, second: DiscoveredHandler): OptionP
 function unhandled(handler: DiscoveredHandler): OptionProblem {
   const decorator = `@OnStream${handler.hook.charAt(0).toUpperCase()}${handler.hook.slice(1)}`;
   return { path: handler.label, message: `${decorator} for ${describe(handler)}, which no method handles with @OnStreamAssigned` };
+}
+
+function unguarded({ label, module, type, methodName }: DiscoveredHandler): OptionProblem[] {
+  const names = missingEnhancers(module, type, methodName);
+  if (names.length === 0) return [];
+  return [{
+    path: label,
+    message: `Nest makes no guards, interceptors, pipes or filters for objects of a factory or value (here ${names.join(', ')}); provide ${type.name} as a class, or give instances to the decorators`,
+  }];
 }
 
 function describe({ options, connection }: DiscoveredHandler): string {

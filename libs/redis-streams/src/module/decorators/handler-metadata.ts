@@ -1,4 +1,5 @@
 import type { LeaseConsumerOptions } from '../../options.js';
+import { markAsHandlerHost } from '../nest-compat.js';
 import { DEFAULT_CONNECTION } from '../tokens.js';
 
 export type LeaseHook = 'assigned' | 'expired' | 'disowned' | 'terminated';
@@ -26,9 +27,10 @@ const KEY = 'nestjs-redis-streams:lease-handlers';
 export function leaseHookDecorator(hook: LeaseHook, target: string | LeaseConsumerOptions): MethodDecorator {
   const options = typeof target === 'string' ? { service: target } : target;
   const entry: LeaseHandlerMetadata = { hook, options, connection: options.connection ?? DEFAULT_CONNECTION };
-  return (_prototype, _name, descriptor: PropertyDescriptor) => {
+  return (prototype, name, descriptor: PropertyDescriptor) => {
     const method: unknown = descriptor.value;
-    if (typeof method !== 'function') throw new TypeError(`@OnStream... belongs on a method, not on ${String(_name)}`);
+    if (typeof method !== 'function') throw new TypeError(`@OnStream... belongs on a method, not on ${String(name)}`);
+    markAsHandlerHost(prototype.constructor);
     Reflect.defineMetadata(KEY, [...leaseHandlersOf(method), entry], method);
   };
 }
