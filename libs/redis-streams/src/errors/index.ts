@@ -10,6 +10,16 @@ export type ErrorCode =
   | 'BACKPRESSURE'
   | 'CLOSED';
 
+/** What a handler threw, as an Error. Anything may be thrown, also what `String` cannot convert. */
+export function toError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  try {
+    return new Error(String(thrown), { cause: thrown });
+  } catch {
+    return new Error(`a thrown ${typeof thrown} without a text`, { cause: thrown });
+  }
+}
+
 /** Base class: catch this one to catch all of them. */
 export class RedisStreamsError extends Error {
   constructor(

@@ -1,4 +1,4 @@
-import type { AbortReason } from '../errors/index.js';
+import { toError, type AbortReason } from '../errors/index.js';
 import { decodeAnnouncement } from '../kernel/announcement.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
@@ -126,7 +126,7 @@ export class Portfolio {
         try {
           await call();
         } catch (thrown) {
-          const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+          const error = toError(thrown);
           const { service } = this.options;
           this.context.events.emit('hook.error', { service, hook: name, error });
           this.context.onError(error, { service, during: `the ${name} hook` });

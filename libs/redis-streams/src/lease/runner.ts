@@ -1,4 +1,4 @@
-import { FencedError, LeaseAbortedError } from '../errors/index.js';
+import { FencedError, LeaseAbortedError, toError } from '../errors/index.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { HeldLease } from './held-lease.js';
@@ -23,7 +23,7 @@ export async function runHandler(lease: HeldLease, handlers: LeaseHandlers, opti
     if (options.settle === 'auto') await lease.done();
     else if (lease.abortReason) await lease.release();
   } catch (thrown) {
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const error = toError(thrown);
     if (!lease.isOpen) {
       // After the lease is over only news is worth telling: not the refusal or abort that ended it.
       if (!(error instanceof FencedError) && !(error instanceof LeaseAbortedError)) onError(error, lease);

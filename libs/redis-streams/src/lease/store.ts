@@ -130,7 +130,7 @@ export class LeaseStore {
 
   async expired(limit: number): Promise<Array<{ stream: string; entryId: string; owner: string; token: number }>> {
     const k = this.keys;
-    const rows = (await this.redis.scripts.run('lease-expired', [k.lbs, k.sessions, k.leases], [k.group, limit])) as string[][];
+    const rows = (await this.redis.scripts.run('lease-expired', [k.lbs, k.sessions, k.leases, k.free], [k.group, limit, k.bell])) as string[][];
     return rows.map((row) => ({ stream: row[0]!, entryId: row[1]!, owner: row[2]!, token: Number(row[3]) }));
   }
 

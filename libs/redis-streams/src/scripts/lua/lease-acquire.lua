@@ -82,6 +82,7 @@ local function grant(id, fields, source)
     if r.owner == me then push(id, stream, payload, r, 'held') return true end
     -- The group was lost and read again: the record, not the reading, says who owns it.
     redis.call('XCLAIM', keys.lbs, group, r.owner, '0', id, 'JUSTID')
+    redis.call('ZREM', keys.free, id)
     return false
   end
   if r and r.entry ~= id and r.owner ~= 'queued' then
@@ -128,7 +129,7 @@ for i = 10, #ARGV do
       local fits = mode == 'any' or mine <= share
       local stream = not fits and stream_name(entry[2], max_entry)
       local r = stream and read_record(keys.leases, stream)
-      if fits or (r and r.entry == id and r.owner == me) then
+      if fits or (r and r.entry == id and live[r.owner]) then -- owned already: the share has no say
         if not grant(id, entry[2], 'new') then mine = mine - 1 end
       else
         to_pool(id, now_ms)
@@ -172,7 +173,6 @@ for _, session in ipairs(redis.call('ZRANGE', keys.sessions, '-inf', int(now_ms)
 
 -- 3. Free streams that are due. One that failed here rather goes to a peer for a while.
 if room() then
-  local name = string.match(me, '^(.-):')
   local due = redis.call('ZRANGE', keys.free, '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', tostring(want - #grants + 64), 'WITHSCORES')
   for i = 1, #due, 2 do
     if not room() then break end
@@ -186,7 +186,7 @@ if room() then
       if mode == 'fair' and member_count > 1 and now_ms < tonumber(due[i + 1]) + avoid_ms then
         local stream = stream_name(entry[2], max_entry)
         local r = stream and read_record(keys.leases, stream)
-        avoid = r and r.owner == 'retrying' and string.match(r.previous, '^(.-):') == name
+        avoid = r and r.owner == 'retrying' and r.previous == me
       end
       if not avoid then
         redis.call('XCLAIM', keys.lbs, group, me, '0', id, 'FORCE', 'JUSTID')
