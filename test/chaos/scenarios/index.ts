@@ -1,0 +1,11 @@
+import type { Scenario } from '../scenario.js';
+import { fairness } from './fairness.js';
+import { killRandom } from './kill-random.js';
+import { pause } from './pause.js';
+import { poison } from './poison.js';
+import { serverFaults } from './server-faults.js';
+import { slowAndBlocked } from './slow-and-blocked.js';
+import { takeover } from './takeover.js';
+import { takeoverMany } from './takeover-many.js';
+
+export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, poison, fairness];
