@@ -1,0 +1,79 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { repoRoot } from '../support/repo.js';
+import { documentAt } from './support/markdown.js';
+
+const src = join(repoRoot, 'libs/redis-streams/src');
+const read = (file: string): string => readFileSync(join(src, file), 'utf8');
+
+/** Names in the source, found by its syntax tree: string members of a union type, or keys of an interface. */
+function namesOf(file: string, declaration: string): string[] {
+  const tree = ts.createSourceFile(file, read(file), ts.ScriptTarget.ES2022);
+  for (const node of tree.statements) {
+    if (ts.isTypeAliasDeclaration(node) && node.name.text === declaration && ts.isUnionTypeNode(node.type)) {
+      return node.type.types.flatMap((type) => (ts.isLiteralTypeNode(type) && ts.isStringLiteral(type.literal) ? [type.literal.text] : []));
+    }
+    if (ts.isInterfaceDeclaration(node) && node.name.text === declaration) {
+      return node.members.flatMap(({ name }) => (name && (ts.isIdentifier(name) || ts.isStringLiteral(name)) ? [name.text] : []));
+    }
+  }
+  throw new Error(`${declaration} is not in ${file}`);
+}
+
+/** First cells of the tables of a document, without their backquotes. */
+function rowsOf(path: string): string[] {
+  return [...documentAt(path).prose.matchAll(/^\| `([^`]+)`/gm)].map(([, cell = '']) => cell);
+}
+
+describe('the documents are complete', () => {
+  it('docs/errors.md has a row for every error code, and no other', () => {
+    const codes = namesOf('errors/index.ts', 'ErrorCode');
+    const listed = rowsOf('docs/errors.md').filter((cell) => /^[A-Z_]+$/.test(cell));
+    expect(listed.toSorted()).toEqual(codes.toSorted());
+  });
+
+  it('docs/errors.md explains every reason of an abort', () => {
+    const rows = rowsOf('docs/errors.md');
+    expect(namesOf('errors/index.ts', 'AbortReason').filter((reason) => !rows.includes(reason))).toEqual([]);
+  });
+
+  it('docs/events.md has a row for every event, and no other', () => {
+    const events = namesOf('observability/events.ts', 'RedisStreamsEventMap');
+    expect(rowsOf('docs/events.md').toSorted()).toEqual(events.toSorted());
+  });
+
+  it('docs/wire-format.md names every key, and every reason for a dead letter', () => {
+    const { text } = documentAt('docs/wire-format.md');
+    const keys = [...read('keys/lease-keys.ts').matchAll(/own\('([^']+)'\)/g)].map(([, name]) => `{<service>-input}:${name}`);
+    expect(keys.length).toBeGreaterThan(8);
+    const lua = readdirSync(join(src, 'scripts/lua'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.lua')).map((file) => read(`scripts/lua/${file}`)).join('\n');
+    const reasons = new Set([
+      ...[...lua.matchAll(/return nil, '([a-z-]+)'/g)].map(([, reason = '']) => reason),
+      ...namesOf('kernel/announcement.ts', 'AnnouncementProblem'),
+      'max-attempts',
+    ]);
+    expect([...keys, ...[...reasons].map((reason) => `\`${reason}\``)].filter((name) => !text.includes(name))).toEqual([]);
+  });
+
+  it('docs/lease.md and docs/operations.md name every option', () => {
+    const text = documentAt('docs/lease.md').text + documentAt('docs/operations.md').text;
+    const options = ['SessionOptions', 'BackoffOptions', 'LeaseTuning', 'RedisStreamsOptions'].flatMap((name) => namesOf('options.ts', name));
+    expect(options.filter((name) => !text.includes(`\`${name}\``) && !text.includes(`.${name}\``))).toEqual([]);
+  });
+
+  it('docs/architecture.md lists the layers as the lint rule has them, and every source file', () => {
+    const { text } = documentAt('docs/architecture.md');
+    const [, map = ''] = /MAY_IMPORT = \{([\s\S]*?)\n\};/.exec(readFileSync(join(repoRoot, 'tools/check-layers.mjs'), 'utf8')) ?? [];
+    const rules = [...map.matchAll(/^ {2}(\w+): \[(.*)\]/gm)].map(([, layer = '', list = '']) => {
+      const allowed = [...list.matchAll(/'(\w+)'/g)].map(([, name]) => name).join(', ');
+      return `| \`${layer}\` | ${allowed === '' ? 'nothing' : allowed} |`;
+    });
+    expect(rules.length).toBeGreaterThan(9);
+    expect(rules.filter((row) => !text.includes(row))).toEqual([]);
+    const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => /\.(ts|lua)$/.test(file) && !file.endsWith('lua.generated.ts'));
+    const names = files.map((file) => file.replaceAll('\\', '/').split('/').at(-1) as string);
+    expect(names.filter((name) => !text.includes(name))).toEqual([]);
+  });
+});
