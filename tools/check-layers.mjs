@@ -33,7 +33,11 @@ const IMPURE = /\b(Date\.now|performance\.now|setTimeout|setInterval|setImmediat
 const IMPORT = /(?:^|\n)\s*(?:import|export)\s[^'"]*?from\s+'([^']+)'|import\('([^']+)'\)/g;
 
 const breaches = [];
-const layerOf = (file) => relative(src, file).split('/')[0].replace(/\.ts$/, '');
+/** `lease/index.ts` and its like are sub-entry points: they may show the engine beside their capability. */
+const layerOf = (file) => {
+  const [first, second, ...rest] = relative(src, file).split('/');
+  return second === 'index.ts' && rest.length === 0 && first !== 'errors' && first !== 'module' ? 'index' : first.replace(/\.ts$/, '');
+};
 
 for (const entry of readdirSync(src, { recursive: true, withFileTypes: true })) {
   if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;

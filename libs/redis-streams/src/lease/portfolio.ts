@@ -26,7 +26,6 @@ export class Portfolio {
   private readonly running = new Set<Promise<void>>();
   private settler: Settler | undefined;
   private host: LeaseHost | undefined;
-  private settlesUnderWay = 0;
   private closing = false;
 
   constructor(
@@ -39,9 +38,9 @@ export class Portfolio {
     return this.leases.size;
   }
 
-  /** Settles whose answers are not in: until then the server's count and ours may differ. */
-  get settling(): number {
-    return this.settlesUnderWay;
+  /** Announcements it knows to be its own. */
+  ids(): ReadonlySet<string> {
+    return new Set(this.all().map((lease) => lease.entryId));
   }
 
   all(): HeldLease[] {
@@ -54,14 +53,7 @@ export class Portfolio {
     this.host = {
       service: this.options.service,
       session: settler.session,
-      settle: async (lease, operation, a, b) => {
-        this.settlesUnderWay++;
-        try {
-          return await settler.settle({ operation, stream: lease.stream, token: lease.token, a, b });
-        } finally {
-          this.settlesUnderWay--;
-        }
-      },
+      settle: (lease, operation, a, b) => settler.settle({ operation, stream: lease.stream, token: lease.token, a, b }),
       entries: (lease, options) => leaseEntries(lease, this.context.tailer, options),
       ended: (lease, operation, detail) => this.ended(lease, operation, detail),
       checkpointed: (lease) => this.context.events.emit('lease.checkpointed', { ...about(lease), id: lease.lastCheckpoint ?? '' }),
@@ -180,7 +172,7 @@ export class Portfolio {
         break;
       }
       case 'dead':
-        events.emit('lease.deadLettered', { service: lease.service, stream: lease.stream, entryId: lease.entryId, reason: detail });
+        events.emit('lease.deadLettered', { ...about(lease), entryId: lease.entryId, reason: detail, attempt: lease.attempt });
         break;
       case 'retry': // told when it was decided, with its delay
       case 'checkpoint':

@@ -59,7 +59,10 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
     case 'lease.fenced':
       return warn(`${of(event)}: ${event.operation} refused, token ${event.token} is stale`);
     case 'lease.deadLettered':
-      return failure(`${of(event)} went to the dead-letter stream: ${event.reason}, entry ${event.entryId}`, event.error);
+      return failure(
+        `${of(event)} went to the dead-letter stream: ${event.reason}, entry ${event.entryId}` +
+          (event.attempt === undefined ? '' : `, attempt ${event.attempt}, token ${event.token}`),
+      );
     case 'lease.handOver':
       return log(`${event.service}: asked to hand over ${event.asked} of ${event.held} streams, fair share ${event.share}`);
     case 'lease.terminated':

@@ -1,4 +1,4 @@
-import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { RedisStreamsEngine } from '../engine.js';
 import { InvalidOptionsError } from '../errors/index.js';
@@ -6,13 +6,13 @@ import { bootLastStopFirst } from './nest-compat.js';
 import { LeaseHandlerRegistrar } from './registrar.js';
 
 /**
- * Start: after the bootstrap hooks of all other modules. Stop: in `onModuleDestroy`, before the destroy hooks of all
+ * Start: after the bootstrap hooks of all other modules. Drain: in `onModuleDestroy`, before the destroy hooks of all
  * other modules (see {@link bootLastStopFirst}), and awaited, so the providers that handlers use are alive until the
- * last handler has ended or `shutdown.drainMs` is over. On a microservice `server.close()` comes before that; on HTTP
- * the listener closes after it, so a request that announces during the stop gets a ClosedError.
+ * last handler has ended or `shutdown.drainMs` is over. Close: in `onApplicationShutdown`, when the HTTP listener and
+ * the microservices are closed, so that a request answered during the stop can still announce.
  */
 @Injectable()
-export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
+export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   constructor(
     private readonly engine: RedisStreamsEngine,
     private readonly registrar: LeaseHandlerRegistrar,
@@ -36,10 +36,10 @@ export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDe
   }
 
   async onModuleDestroy(): Promise<void> {
-    await this.engine.stop();
+    await this.engine.drain();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
+  async onApplicationShutdown(): Promise<void> {
     await this.engine.stop();
   }
 

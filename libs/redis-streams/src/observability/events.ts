@@ -30,7 +30,7 @@ export interface RedisStreamsEventMap {
   'lease.released': OfStream & { readonly reason: 'shutdown' | 'rebalance' | 'handler' };
   'lease.lost': OfStream & { readonly reason: AbortReason };
   'lease.fenced': OfStream & { readonly operation: string };
-  'lease.deadLettered': OfService & { readonly stream?: string; readonly entryId: string; readonly reason: string; readonly error?: Error };
+  'lease.deadLettered': OfService & { readonly stream?: string; readonly entryId: string; readonly reason: string; readonly attempt?: number; readonly token?: number };
   'lease.handOver': OfService & { readonly asked: number; readonly held: number; readonly share: number };
   'lease.terminated': OfService & { readonly consumer: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
   'reader.error': OfService & { readonly error: Error; readonly retryInMs: number; readonly failures: number };
