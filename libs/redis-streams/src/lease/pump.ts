@@ -5,6 +5,8 @@ const WANT = 256;
 /** Taken per look beyond the fair share, so that peers that are only slow still find theirs. */
 const WANT_BEYOND_SHARE = 64;
 const MAX_REPLY_BYTES = 1_048_576;
+/** While work is left to peers: how often to look whether the share has grown. */
+const LOOK_AGAIN_MS = 50;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 1_000;
 
@@ -19,6 +21,14 @@ export interface PumpHost {
   refused(session: string): void;
   trouble(error: Error, retryInMs: number, failures: number): void;
   recovered(failures: number, downMs: number): void;
+}
+
+/** What one look brought, and what it left. */
+interface Outcome {
+  readonly left: number;
+  readonly nextDueMs: number;
+  readonly progress: boolean;
+  readonly roomLeft: boolean;
 }
 
 export interface PumpOptions {
@@ -133,35 +143,42 @@ export class Pump {
   }
 
   private async once(session: string, offered: readonly string[]): Promise<void> {
-    const room = Math.max(0, this.host.room());
     const beyond = performance.now() >= this.beyondShareAt;
-    const want = Math.min(room, beyond ? WANT_BEYOND_SHARE : WANT);
-    const reply = await this.store.acquire(this.request(session, offered, want, beyond ? 'any' : 'fair'));
-    if (reply.status === 'lost') return this.host.refused(session);
-    if (this.host.session() !== session) return; // lost while asking: these are others' already, or will be
-    if (reply.rejects.length > 0) this.host.rejected(reply.rejects);
-    if (reply.grants.length > 0) this.host.granted(session, reply.grants);
-    const { survey } = reply;
-    this.host.surveyed(survey);
-    this.plan(survey, reply.grants.length + reply.rejects.length > 0, room > reply.grants.length);
+    // The share first, also when more is allowed: in a burst the share of the last look was that of its beginning.
+    const fair = await this.take(session, offered, 'fair', WANT);
+    if (!fair) return;
+    const outcome = beyond && fair.left > 0 && !fair.progress && fair.roomLeft ? await this.take(session, [], 'any', WANT_BEYOND_SHARE) : fair;
+    if (outcome) this.plan(outcome, beyond);
   }
 
-  private plan(survey: Survey, progress: boolean, roomLeft: boolean): void {
+  private async take(session: string, offered: readonly string[], mode: 'fair' | 'any', most: number): Promise<Outcome | undefined> {
+    const room = Math.max(0, this.host.room());
+    const reply = await this.store.acquire(this.request(session, offered, Math.min(room, most), mode));
+    if (reply.status === 'lost') return void this.host.refused(session);
+    if (this.host.session() !== session) return undefined; // lost while asking: these are others' already, or will be
+    const { grants, rejects, survey } = reply;
+    if (rejects.length > 0) this.host.rejected(rejects);
+    if (grants.length > 0) this.host.granted(session, grants);
+    this.host.surveyed(survey);
     const left = survey.undelivered + survey.orphans + survey.due;
+    return { left, nextDueMs: survey.nextDueMs, progress: grants.length + rejects.length > 0, roomLeft: room > grants.length };
+  }
+
+  private plan({ left, nextDueMs, progress, roomLeft }: Outcome, beyond: boolean): void {
     clearTimeout(this.dueTimer);
-    if (survey.nextDueMs > 0) this.dueTimer = setTimeout(() => this.look(), Math.min(survey.nextDueMs + 1, 2_147_000_000));
+    if (nextDueMs > 0) this.dueTimer = setTimeout(() => this.look(), Math.min(nextDueMs + 1, 2_147_000_000));
     this.leftOver = left > 0;
     if (left === 0 || progress) this.clearGrace();
     if (left === 0 || !roomLeft) return;
-    if (progress) {
+    if (progress || beyond) {
+      this.clearGrace(); // nothing came although all was allowed: others were first
       this.dirty = true;
-    } else if (this.beyondShareAt === Infinity) {
-      this.beyondShareAt = performance.now() + this.options.graceMs;
-      this.graceTimer = setTimeout(() => this.look(), this.options.graceMs + 1);
-    } else if (performance.now() >= this.beyondShareAt) {
-      this.clearGrace(); // took nothing although allowed to: others were first
-      this.dirty = true;
+      return;
     }
+    const now = performance.now();
+    if (this.beyondShareAt === Infinity) this.beyondShareAt = now + this.options.graceMs;
+    clearTimeout(this.graceTimer);
+    this.graceTimer = setTimeout(() => this.look(), Math.max(0, Math.min(LOOK_AGAIN_MS, this.beyondShareAt - now)) + 1);
   }
 
   private clearGrace(): void {
