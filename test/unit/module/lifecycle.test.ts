@@ -1,4 +1,4 @@
-import { Global, Injectable, Module, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Global, Injectable, Module, type OnApplicationBootstrap, type OnApplicationShutdown, type OnModuleDestroy } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   getLeasesToken, InjectLeases, InvalidOptionsError, LeaseService, OnStreamAssigned, RedisStreamsEngine, RedisStreamsEvents,
@@ -8,17 +8,20 @@ import { describe, expect, it } from 'vitest';
 import { appOf, FakeEngine, fakeLease } from './support/fake-engine.js';
 
 const order: string[] = [];
-class Noted implements OnApplicationBootstrap, OnModuleDestroy {
+class Noted implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   onApplicationBootstrap(): void {
     order.push(`${this.constructor.name} up`);
   }
   onModuleDestroy(): void {
     order.push(`${this.constructor.name} down`);
   }
+  onApplicationShutdown(): void {
+    order.push('closed');
+  }
 }
 
 describe('start and stop', () => {
-  it('starts after, and drains before, every other module, global ones and the root included', async () => {
+  it('starts after and drains before every other module, global ones and the root included, and closes last', async () => {
     order.length = 0;
     @Injectable() class Database extends Noted {}
     @Global() @Module({ providers: [Database], exports: [Database] }) class DatabaseModule {}
@@ -35,18 +38,21 @@ describe('start and stop', () => {
       }
     }
     const engine = new Engine();
-    engine.onStop = async () => {
+    engine.onDrain = async () => {
       order.push('drain');
       await Promise.resolve();
       order.push('drained');
     };
+    engine.onStop = () => Promise.resolve(void order.push('stop'));
     const { app } = await appOf({ imports: [Feature], providers: [class Root extends Noted {}] }, engine);
     expect(order.toSorted()).toEqual(['Database up', 'Orders up', 'Root up', 'engine start'].toSorted());
     expect(order.at(-1)).toBe('engine start');
     order.length = 0;
     await app.close();
     expect(order.slice(0, 2)).toEqual(['drain', 'drained']);
-    expect(order.slice(2)).toEqual(expect.arrayContaining(['Database down', 'Orders down', 'Root down']));
+    expect(order.slice(2, 5).toSorted()).toEqual(['Database down', 'Orders down', 'Root down']);
+    // Connections close once the listeners are closed, so that what they still answered could announce.
+    expect(order.slice(5)).toContain('stop');
   });
 
   it('stops the engine when it cannot start, and rejects with the reason', async () => {

@@ -10,6 +10,7 @@ export class FakeEngine {
   readonly consumerName = 'fake';
   readonly consumers: Array<{ options: LeaseConsumerOptions; handlers: LeaseHandlers }> = [];
   readonly calls: string[] = [];
+  onDrain: () => Promise<void> = () => Promise.resolve();
   onStop: () => Promise<void> = () => Promise.resolve();
 
   addLeaseConsumer(options: LeaseConsumerOptions, handlers: LeaseHandlers): void {
@@ -23,6 +24,11 @@ export class FakeEngine {
   start(): Promise<void> {
     this.calls.push('start');
     return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    this.calls.push('drain');
+    await this.onDrain();
   }
 
   async stop(): Promise<void> {
