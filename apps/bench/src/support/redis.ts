@@ -41,14 +41,21 @@ export async function startRedis(): Promise<PrivateRedis> {
 
 /** Whoever answers must be the process we started, and not one that had the port before. */
 async function answers(port: number, pid: number, ended: () => boolean): Promise<boolean> {
+  for (const until = performance.now() + 10_000; performance.now() < until && !ended(); await sleep(10)) {
+    const info = await ask(port);
+    if (info !== undefined) return info.includes(`process_id:${pid}\r\n`);
+  }
+  return false;
+}
+
+/** A client a try: one that could not connect stays closed. */
+async function ask(port: number): Promise<string | undefined> {
   const client = new Redis({ port, lazyConnect: true, retryStrategy: () => null });
   client.on('error', () => undefined);
   try {
-    for (const until = performance.now() + 10_000; performance.now() < until && !ended(); await sleep(10)) {
-      const info = await client.info('server').catch(() => '');
-      if (info !== '') return info.includes(`process_id:${pid}\r\n`);
-    }
-    return false;
+    return await client.info('server');
+  } catch {
+    return undefined;
   } finally {
     client.disconnect();
   }
