@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { repoRoot } from '../support/repo.js';
-import { documentAt } from './support/markdown.js';
+import { documentAt, documents } from './support/markdown.js';
 
 const src = join(repoRoot, 'libs/redis-streams/src');
 const read = (file: string): string => readFileSync(join(src, file), 'utf8');
@@ -59,8 +59,19 @@ describe('the documents are complete', () => {
 
   it('docs/lease.md and docs/operations.md name every option', () => {
     const text = documentAt('docs/lease.md').text + documentAt('docs/operations.md').text;
+    // `name`, `session.name` or `name.part`
     const options = ['SessionOptions', 'BackoffOptions', 'LeaseTuning', 'RedisStreamsOptions'].flatMap((name) => namesOf('options.ts', name));
-    expect(options.filter((name) => !text.includes(`\`${name}\``) && !text.includes(`.${name}\``))).toEqual([]);
+    expect(options.filter((name) => !text.includes(`\`${name}\``) && !text.includes(`.${name}\``) && !text.includes(`\`${name}.`))).toEqual([]);
+  });
+
+  it('name only chaos scenarios and benches that exist', () => {
+    const named = (folder: string): string[] =>
+      readdirSync(join(repoRoot, folder), { encoding: 'utf8' }).flatMap((file) => [...readFileSync(join(repoRoot, folder, file), 'utf8').matchAll(/^ {2}name: '([\w-]+)'/gm)].map(([, name = '']) => name));
+    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...named('apps/bench/src/benches'), 'lease', 'NAME'] };
+    const unknown = documents().flatMap(({ path, text }) =>
+      [...text.matchAll(/npm run (chaos|bench) -- ([\w-]+)/g)].filter(([, tool, name = '']) => !known[tool as keyof typeof known].includes(name)).map(([match]) => `${path}: ${match}`),
+    );
+    expect(unknown).toEqual([]);
   });
 
   it('docs/architecture.md lists the layers as the lint rule has them, and every source file', () => {
