@@ -17,6 +17,8 @@ import type { StreamTailer } from './tailer.js';
 import type { LeaseHandlers, StreamLease, TerminatedConsumer } from './types.js';
 import { Waiter } from './waiter.js';
 
+const COMPARE_EVERY_MS = 1_000;
+
 export interface LeaseConsumerContext {
   readonly redis: RedisConnection;
   readonly events: RedisStreamsEvents;
@@ -38,6 +40,9 @@ export class LeaseConsumer {
   private readonly expired: ExpiredWatch;
   /** Looks in a row at which the server counted more for us than we know. */
   private surplusSeen = 0;
+  /** An answer may have been lost: compare notes at the next look, whatever the counts say. */
+  private suspect = false;
+  private comparedAt = -Infinity;
   private stopping: Promise<void> | undefined;
 
   constructor(
@@ -110,6 +115,11 @@ export class LeaseConsumer {
 
   /** Joins and begins to take streams. @throws ConsumerNameInUseError | ConnectionError */
   async start(): Promise<void> {
+    const { events, redis } = this.context;
+    // A client that reconnects sends again what was unanswered: the first answer, with its grants, is lost.
+    events.on('connection.ready', ({ connection, role }) => {
+      if (connection === redis.name && role === 'command') this.suspect = true;
+    });
     await this.membership.start();
     this.waiter.start();
   }
@@ -119,7 +129,10 @@ export class LeaseConsumer {
     const { session } = this.membership;
     if (!session || this.stopping) throw new AlreadyClaimedError(stream, undefined);
     const reply = await this.store.claim(session, stream);
-    if (reply.status === 'claimed') return this.portfolio.grant(session, [reply.grant]);
+    if (reply.status === 'claimed') {
+      if (this.portfolio.holds(reply.grant)) throw new AlreadyClaimedError(stream, session);
+      return this.portfolio.grant(session, [reply.grant]);
+    }
     if (reply.status === 'lost') this.membership.refused(session);
     throw new AlreadyClaimedError(stream, reply.status === 'taken' ? reply.owner : undefined);
   }
@@ -151,10 +164,10 @@ export class LeaseConsumer {
   private surveyed(survey: Survey): void {
     this.membership.expectPeer(survey.nextPeerMs);
     this.handOver(survey);
-    // Pending for us, unknown to us: an answer was lost on the way. Two looks apart rule out what is merely in flight.
-    const surplus = survey.mine > this.portfolio.size && this.portfolio.settling === 0;
-    this.surplusSeen = surplus ? this.surplusSeen + 1 : 0;
-    if (this.surplusSeen >= 2) void this.reconcile();
+    // Pending for us, unknown to us: an answer was lost on the way. Two looks in a row rule out most of what is merely
+    // in flight; the comparison itself is by ids and exact, so under load a needless one costs a command a second.
+    this.surplusSeen = survey.mine > this.portfolio.size ? this.surplusSeen + 1 : 0;
+    if (this.suspect || (this.surplusSeen >= 2 && performance.now() - this.comparedAt > COMPARE_EVERY_MS)) void this.reconcile();
   }
 
   private handOver(survey: Survey): void {
@@ -170,19 +183,19 @@ export class LeaseConsumer {
 
   private async reconcile(): Promise<void> {
     this.surplusSeen = 0;
+    this.suspect = false;
+    this.comparedAt = performance.now();
     const { session } = this.membership;
     if (!session) return;
-    const known = new Set(this.portfolio.all().map((lease) => lease.entryId));
     try {
-      this.pump.offer(await findUnknown(this.store, session, known));
+      this.pump.offer(await findUnknown(this.store, session, this.portfolio.ids()));
     } catch (error) {
       this.trouble(error as Error, 0, 1);
     }
   }
 
   private trouble(error: Error, retryInMs: number, failures: number): void {
-    // What was asked for may have been granted all the same: compare notes as soon as the server answers again.
-    this.surplusSeen = 1;
+    this.suspect = true; // what was asked for may have been granted all the same
     this.context.events.emit('reader.error', { service: this.service, error, retryInMs, failures });
     this.pump.look();
   }
@@ -192,10 +205,25 @@ export class LeaseConsumer {
     await (this.stopping ??= this.shutDown(error instanceof ConsumerNameInUseError ? 'name-in-use' : 'failed', error));
   }
 
+  /** What was delivered while the readers were being stopped: peers shall not wait for it until the drain is over. */
+  private async giveBackUnknown(): Promise<void> {
+    const { session } = this.membership;
+    if (!session) return;
+    const { claim, maxAnnouncementBytes: maxEntryBytes } = this.options;
+    try {
+      const offered = await findUnknown(this.store, session, this.portfolio.ids());
+      if (offered.length === 0) return;
+      const reply = await this.store.acquire({ session, offered, want: 0, mode: 'any', claim, maxBytes: Number.MAX_SAFE_INTEGER, maxEntryBytes, avoidMs: 0 });
+      if (reply.status === 'ok') this.portfolio.grant(session, reply.grants);
+    } catch {
+      // leaving gives it back all the same, only later
+    }
+  }
+
   private async shutDown(reason: TerminatedConsumer['reason'], error?: Error): Promise<void> {
     const { service, context, membership } = this;
     await Promise.all([this.waiter.stop(), this.pump.stop()]);
-    await this.portfolio.close(context.drainMs, () => membership.isLive());
+    await Promise.all([this.portfolio.close(context.drainMs, () => membership.isLive()), this.giveBackUnknown()]);
     const consumer = membership.session ?? context.identity.name;
     const session = await membership.stop();
     if (session) {

@@ -38,6 +38,10 @@ export class Portfolio {
     return this.leases.size;
   }
 
+  holds(grant: Grant): boolean {
+    return this.leases.get(grant.stream.toString('utf8'))?.token === grant.token;
+  }
+
   /** Announcements it knows to be its own. */
   ids(): ReadonlySet<string> {
     return new Set(this.all().map((lease) => lease.entryId));

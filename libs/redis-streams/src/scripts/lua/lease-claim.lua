@@ -11,6 +11,15 @@ local deadline = redis.call('ZSCORE', KEYS[2], me)
 if not deadline or tonumber(deadline) <= now_ms then return { 'LOST' } end
 local r = read_record(KEYS[3], stream)
 if not r or r.owner == 'queued' then return { 'GONE' } end
+local function claimed(fields, lease, source)
+  return { 'CLAIMED', { lease.entry, stream, field(fields, 'lbs-input') or '', lease.token, lease.attempt, lease.failures,
+    lease.previous, redis.call('HGET', KEYS[4], stream) or '', lease.since, source } }
+end
+if r.owner == me then -- asked again, since the first answer was lost: it is granted already
+  local mine = redis.call('XRANGE', KEYS[1], r.entry, r.entry)[1]
+  if mine then return claimed(mine[2], r, 'held') end
+  return { 'GONE' }
+end
 local owner_deadline = redis.call('ZSCORE', KEYS[2], r.owner)
 if owner_deadline and tonumber(owner_deadline) > now_ms then return { 'TAKEN', r.owner } end
 local entry = redis.call('XCLAIM', KEYS[1], group, me, '0', r.entry, 'FORCE')[1]
@@ -22,5 +31,4 @@ local lease = { entry = r.entry, token = int(epoch), owner = me, attempt = r.att
   since = int(now_ms), previous = pooled and r.previous or r.owner }
 write_record(KEYS[3], stream, lease)
 redis.call('ZREM', KEYS[5], r.entry)
-return { 'CLAIMED', { r.entry, stream, field(entry[2], 'lbs-input') or '', lease.token, lease.attempt, lease.failures,
-  lease.previous, redis.call('HGET', KEYS[4], stream) or '', lease.since, pooled and r.owner or 'takeover' } }
+return claimed(entry[2], lease, pooled and r.owner or 'takeover')
