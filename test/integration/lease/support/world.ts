@@ -61,8 +61,9 @@ export class World {
   onEnd(cleanup: () => unknown): void { this.cleanups.push(cleanup); }
 
   async clean(): Promise<void> {
-    await Promise.all(this.cleanups.splice(0).map((cleanup) => cleanup()));
+    // Before the proxies they speak through.
     await Promise.all(this.engines.splice(0).map((engine) => engine.stop()));
+    await Promise.all(this.cleanups.splice(0).map((cleanup) => cleanup()));
   }
 }
 
