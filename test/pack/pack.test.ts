@@ -85,10 +85,11 @@ describe('the packed file, as users install it', () => {
           const result = run('node', [kind === 'esm' ? 'app.mjs' : 'app.cjs'], app, { REDIS_URL: redis.url, NODE_OPTIONS: '' });
           const line = must(result, 'the program').trim().split('\n').at(-1)!;
           const seen = JSON.parse(line) as Record<string, unknown>;
-          expect(seen).toMatchObject({ kind, engine: 'function', stream: `order-${kind}`, info: { from: kind } });
+          expect(seen).toMatchObject({ kind, engine: 'function', stream: `order-${kind}`, info: { from: kind }, from: kind, guarded: 1, parcel: `parcel-${kind}` });
           expect(String(seen['nest'])).toMatch(new RegExp(`^${nest}\\.`));
           expect(String(seen['ioredis'])).toMatch(new RegExp(`^${ioredis}\\.`));
           expect(seen['token']).toBeGreaterThan(1e15);
+          expect(seen['lingeredMs']).toBeLessThan(1_000);
         }, 60_000);
       }
     });

@@ -40,7 +40,7 @@ describe('lines', () => {
     const error = new TypeError('boom');
     events.emit('error', { error, context: { service: 'orders', stream: 'order-1', attempt: 1, token: 42, during: 'the assigned handler' } });
     events.emit('lease.retried', { ...about, attempt: 1, delayMs: 500, error });
-    events.emit('lease.deadLettered', { ...about, entryId: '1-0', reason: 'max-attempts', error });
+    events.emit('lease.deadLettered', { ...about, entryId: '1-0', reason: 'max-attempts', attempt: 5 });
     expect(lines[0]).toMatch(/^error \| orders: stream "order-1": error in the assigned handler, attempt 1, token 42: boom \| TypeError: boom\n\s+at /);
     expect(lines[1]).toBe('warn | orders: stream "order-1" failed, attempt 1, token 42; again in 500 ms: boom | RedisStreams');
     expect(lines.join('\n').match(/event-logger\.test/g)).toHaveLength(1);

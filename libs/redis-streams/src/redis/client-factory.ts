@@ -24,7 +24,9 @@ const SHARED: RedisOptions = {
 };
 
 export function createClient(connection: ConnectionOptions, role: ConnectionRole): Client {
-  const shared: RedisOptions = { ...SHARED, connectionName: `nestjs-redis-streams:${role}` };
+  // A server that is still loading refuses commands for now, which is retried; a subscriber need not ask first, and
+  // ioredis keeps a process for 2 s when a client is closed before the answer.
+  const shared: RedisOptions = { ...SHARED, connectionName: `nestjs-redis-streams:${role}`, enableReadyCheck: role === 'command' };
   if ('client' in connection && connection.client) {
     const given = connection.client;
     return given instanceof Cluster || 'nodes' in given

@@ -69,6 +69,8 @@ export class RedisConnection {
       retryStrategy: () => null,
       reconnectOnError: () => false,
       enableOfflineQueue: true,
+      // Closed before its ready check is answered, ioredis would keep the process for another 2 s.
+      enableReadyCheck: false,
       lazyConnect: false,
       maxRetriesPerRequest: null,
       readOnly: false,
