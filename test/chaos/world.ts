@@ -160,6 +160,12 @@ export class World {
     return reply[0] === 'LOST' ? 'LOST' : (reply[1] ?? '?');
   }
 
+  /** A heartbeat that was on its way when its sender was stopped, or that a zombie sends: must not answer LIVE past the deadline. */
+  async rawHeartbeat(session: string): Promise<string> {
+    const reply = (await this.cli('EVAL', LUA['heartbeat'] ?? '', 2, this.key('sessions'), this.key('names'), session, '', this.options.ttlMs)) as string[];
+    return reply[0] ?? '?';
+  }
+
   /** Everything announced is completed on the server: nothing open is left in the LBS. */
   async drained(timeoutMs = 30_000): Promise<void> {
     await this.until('everything announced is completed', async () => Number(await this.cli('XLEN', this.lbs)) === 0, timeoutMs, 50);

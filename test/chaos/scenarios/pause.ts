@@ -9,14 +9,15 @@ import { World, type Run } from '../world.js';
 const TTL_MS = 600;
 const HEARTBEAT_MS = TTL_MS / 3;
 
-interface Tally { pauses: number; pastDeadline: number; staleHeld: number; probed: number; accepted: string[]; rawTried: number; rawAccepted: string[]; abortMs: number[]; rejoinMs: number[] }
+interface Tally { pauses: number; pastDeadline: number; revived: number; staleHeld: number; probed: number; accepted: string[]; rawTried: number; rawAccepted: string[]; abortMs: number[]; rejoinMs: number[] }
 
 /**
- * One random pause of one worker. Four looks at what a stale owner can do:
+ * One random pause of one worker. Five looks at what a stale owner can do:
  *
  *  - its handlers go on after SIGCONT, write to the fenced ledger and call `done()` (see LeaseWork);
  *  - checkpoints were on their way to the server when it was stopped;
  *  - told to (`probe`), it tries each operation on every lease it lost;
+ *  - a heartbeat arrives in its name after its deadline;
  *  - while it is paused and its streams run elsewhere, the runner sends the settle script itself in its name:
  *    a zombie that lacks every local fence, which only the server's token check can refuse.
  */
@@ -30,6 +31,9 @@ async function pauseOnce(world: World, worker: Consumer, tally: Tally): Promise<
   worker.pause();
   tally.pauses++;
   await sleep(forMs); // the fault itself
+  const dead = await isDead(world, session);
+  // Sent in the dead's name, before or after the reaper has been there: what is dead stays dead.
+  if (dead && (await world.rawHeartbeat(session)) === 'LIVE') tally.revived++;
   const stale = await staleOf(world, held);
   for (const { stream, token } of stale) {
     tally.rawTried++;
@@ -37,10 +41,9 @@ async function pauseOnce(world: World, worker: Consumer, tally: Tally): Promise<
     const status = await world.rawSettle(session, stream, token, operation);
     if (status === 'OK') tally.rawAccepted.push(`${operation} of ${stream} token ${token}`);
   }
-  const dead = await isDead(world, session);
   const at = world.now();
   worker.continue();
-  if (!dead) return; // a last heartbeat may still be in time: nothing to expect
+  if (!dead) return; // not past the deadline when we looked: nothing to expect
   tally.pastDeadline++;
   tally.staleHeld += stale.length;
   const probe = await worker.ask({ type: 'probe', id: tally.pauses }, 'probed', 15_000);
@@ -79,7 +82,7 @@ export const pause: Scenario = {
   run: (context) => World.with(context, { ttlMs: TTL_MS, worker: { checkpointEveryMs: 40 } }, async (world) => {
     const target = context.short ? 12 : 500;
     const until = context.seconds === undefined ? Infinity : performance.now() + context.seconds * 1_000;
-    const tally: Tally = { pauses: 0, pastDeadline: 0, staleHeld: 0, probed: 0, accepted: [], rawTried: 0, rawAccepted: [], abortMs: [], rejoinMs: [] };
+    const tally: Tally = { pauses: 0, pastDeadline: 0, revived: 0, staleHeld: 0, probed: 0, accepted: [], rawTried: 0, rawAccepted: [], abortMs: [], rejoinMs: [] };
     await world.spawn(8);
     const load = new Load(world, { perSecond: 40, rng: context.rng.fork(), work: (rng) => ({ workMs: rng.int(100, 1_500), stubborn: rng.chance(0.5) }) });
     let started = 0;
@@ -103,12 +106,13 @@ export const pause: Scenario = {
     const unhandled = world.reported('unhandled');
     if (tally.accepted.length > 0) breaches.push(`settles of lost leases were accepted: ${tally.accepted.slice(0, 5).join('; ')}`);
     if (tally.rawAccepted.length > 0) breaches.push(`the server accepted ${tally.rawAccepted.length} stale settles: ${tally.rawAccepted.slice(0, 5).join('; ')}`);
+    if (tally.revived > 0) breaches.push(`${tally.revived} dead sessions were revived by a late heartbeat`);
     if (slowestAbort > HEARTBEAT_MS) breaches.push(`a signal fired ${slowestAbort.toFixed(0)} ms after SIGCONT (allowed: one heartbeat, ${HEARTBEAT_MS} ms)`);
     if (tally.pastDeadline > 0 && tally.rawTried === 0) breaches.push('no stale settle was ever tried: the scenario showed nothing');
     if (unhandled.length > 0) breaches.push(`${unhandled.length} unhandled rejections: ${unhandled[0]?.message}`);
     return {
       verdict: {
-        ...judgement, pauses: tally.pauses, pastDeadline: tally.pastDeadline, staleLeases: tally.staleHeld,
+        ...judgement, pauses: tally.pauses, pastDeadline: tally.pastDeadline, revived: tally.revived, staleLeases: tally.staleHeld,
         staleSettlesTried: tally.rawTried + tally.probed, staleAcceptedRaw: tally.rawAccepted.length, staleAcceptedProbe: tally.accepted.length,
         abortMsP99: tally.abortMs.length > 0 ? summarize(tally.abortMs).p99 : null, abortMsMax: slowestAbort,
         rejoinMsMax: Math.max(0, ...tally.rejoinMs), announceFailures: load.failures.length,
