@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { readConfig, toEnvironment, type RoleConfig } from '../config.js';
+import { findServer } from '../server/find-server.js';
+import { publish, running } from '../server/rendezvous.js';
+import { say } from '../ui/lines.js';
+import { numberFrom } from './values.js';
+
+type Options = Partial<Pick<RoleConfig, 'name' | 'speed' | 'rate' | 'port' | 'host' | 'quiet'>>;
+
+/** One role in this process: started by the supervisor, or by hand in a terminal of its own. */
+export function addRoleCommands(program: Command): void {
+  const speed = ['--speed <factor>', 'work this many times faster than 4 / 2 / 1 s', numberFrom(0.01, 1_000)] as const;
+  program.command('consumer').description('one consumer')
+    .option('--name <name>', 'consumer name; default POD_NAME, POD_IP or the host name')
+    .option(...speed)
+    .action((options: Options) => runRole(options, async () => (await import('../roles/consumer.js')).runConsumer()));
+  program.command('producer').description('one producer')
+    .option('--rate <n>', 'streams announced a second', numberFrom(0, 5_000))
+    .action((options: Options) => runRole(options, async () => (await import('../roles/producer.js')).runProducer()));
+  program.command('api').description('the HTTP API')
+    .option('--port <port>', 'where it listens', numberFrom(0, 65_535, true))
+    .option('--host <host>', 'address it listens on')
+    .action((options: Options) => runRole(options, async () => (await import('../roles/api.js')).runApi()));
+}
+
+/** The role's modules read the configuration when they are loaded, so it is complete before they are imported. */
+async function runRole(options: Options, start: () => Promise<void>): Promise<void> {
+  const found = process.send ? {} : await meet();
+  Object.assign(process.env, toEnvironment({ ...readConfig(), ...found, ...options }));
+  await start();
+}
+
+/** REDIS_URL, else the demo that runs on this machine, else a server of our own for others to join. */
+async function meet(): Promise<Partial<RoleConfig>> {
+  const meeting = process.env['REDIS_URL'] ? undefined : await running();
+  if (meeting) {
+    say('demo', 'joining', '', `the demo of process ${meeting.pid}, at ${meeting.url}`);
+    return { redisUrl: meeting.url, service: meeting.service };
+  }
+  const server = await findServer();
+  say('demo', 'server', '', server.kind === 'given' ? server.about : `${server.about}; other terminals join it`);
+  if (server.kind !== 'given') process.once('exit', publish({ url: server.url, service: readConfig().service }));
+  return { redisUrl: server.url };
+}

@@ -1,0 +1,37 @@
+/**
+ * What a role (API, consumer, producer) needs to know. It comes by the environment, because the supervisor starts
+ * roles as processes, and because decorators need the service's name when their module is loaded.
+ */
+export interface RoleConfig {
+  readonly redisUrl: string;
+  readonly service: string;
+  /** Consumer name; undefined: POD_NAME, POD_IP or the host name, as the library chooses. */
+  readonly name: string | undefined;
+  /** Work is this many times faster than 4 / 2 / 1 seconds. */
+  readonly speed: number;
+  /** Streams announced a second. */
+  readonly rate: number;
+  readonly ttlMs: number;
+  /** Overloaded consumers hand streams to one that joins. */
+  readonly handOver: boolean;
+  /** One line a stream is too much at high load. */
+  readonly quiet: boolean;
+  readonly host: string;
+  /** Port of the API; when it is taken, a free one. */
+  readonly port: number;
+}
+
+export const DEFAULTS: RoleConfig = {
+  redisUrl: 'redis://127.0.0.1:6379', service: 'orders', name: undefined, speed: 1, rate: 2, ttlMs: 2_000,
+  handOver: true, quiet: false, host: '127.0.0.1', port: 3_000,
+};
+
+const VARIABLE = 'DEMO_ROLE';
+
+export function toEnvironment(config: RoleConfig): Record<string, string> {
+  return { [VARIABLE]: JSON.stringify(config) };
+}
+
+export function readConfig(env: NodeJS.ProcessEnv = process.env): RoleConfig {
+  return { ...DEFAULTS, ...(JSON.parse(env[VARIABLE] ?? '{}') as Partial<RoleConfig>) };
+}

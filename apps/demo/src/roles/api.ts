@@ -1,0 +1,24 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { readConfig } from '../config.js';
+import { say } from '../ui/lines.js';
+import { live } from './life.js';
+import { RoleModule } from './modules.js';
+import { demoLogger } from './narrator.js';
+import { OrdersController } from './orders.controller.js';
+
+export async function runApi(): Promise<void> {
+  const config = readConfig();
+  const app = await NestFactory.create(RoleModule.of({ ...config, name: undefined }, { controllers: [OrdersController] }), {
+    logger: demoLogger('api'), abortOnError: false,
+  });
+  try {
+    await app.listen(config.port, config.host);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    await app.listen(0, config.host);
+  }
+  const url = (await app.getUrl()).replace('[::1]', 'localhost');
+  say('api', 'listening', '', `${url}/stats  ${url}/streams`);
+  live(app, { who: 'api', farewell: () => 'no more requests' }, { type: 'ready', url });
+}

@@ -1,0 +1,30 @@
+import { type DynamicModule, Module, type Provider, type Type } from '@nestjs/common';
+import { RedisStreamsModule } from 'nestjs-redis-streams';
+import type { RoleConfig } from '../config.js';
+import { LedgerWriter } from '../ledger/ledger-writer.js';
+import { DataStreams } from '../orders/data-streams.js';
+
+interface Parts {
+  readonly providers?: Provider[];
+  readonly controllers?: Type[];
+}
+
+@Module({})
+export class RoleModule {
+  /** Every role is this: the library, the data streams, the ledger, and its own part. */
+  static of(config: RoleConfig, { providers = [], controllers = [] }: Parts): DynamicModule {
+    return {
+      module: RoleModule,
+      imports: [
+        RedisStreamsModule.forRoot({
+          connection: { url: config.redisUrl },
+          consumerName: config.name,
+          session: { ttlMs: config.ttlMs },
+          lease: { handOver: config.handOver },
+        }),
+      ],
+      providers: [DataStreams, LedgerWriter, ...providers],
+      controllers,
+    };
+  }
+}

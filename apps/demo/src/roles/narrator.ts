@@ -1,0 +1,26 @@
+import type { LoggerService } from '@nestjs/common';
+import type { RedisStreamsEvents } from 'nestjs-redis-streams';
+import { say } from '../ui/lines.js';
+
+/** Nest's own errors in the demo's format. The library's log lines are told by {@link narrate} in the demo's words. */
+export function demoLogger(who: string): LoggerService {
+  const at = (verb: string) => (message: unknown, ...rest: unknown[]): void => {
+    if (verb === 'warning' && rest.includes('RedisStreams')) return;
+    say(who, verb, '', message instanceof Error ? message.message : String(message));
+  };
+  return { log: () => undefined, debug: () => undefined, verbose: () => undefined, warn: at('warning'), error: at('error'), fatal: at('error') };
+}
+
+/** Everything of a session's and connection's fate that a person watching should see. */
+export function narrate(who: string, events: RedisStreamsEvents): void {
+  let joined = 0;
+  events.on('session.joined', ({ session, ttlMs }) => say(who, joined++ === 0 ? 'joined' : 'rejoined', '', `as ${session}, session ttl ${ttlMs} ms`));
+  events.on('session.lost', ({ session, why }) => say(who, 'warning', '', `session ${session} is over (${why}): its streams belong to others now`));
+  events.on('lease.fenced', ({ stream, operation, token }) => say(who, 'refused', stream, `${operation} with the stale token ${token}`));
+  events.on('lease.retried', ({ stream, delayMs, error }) => say(who, 'warning', stream, `failed (${error.message}); again in ${Math.round(delayMs)} ms`));
+  events.on('lease.deadLettered', ({ stream, reason }) => say(who, 'error', stream ?? '', `went to the dead-letter stream: ${reason}`));
+  events.on('lease.handOver', ({ asked, held, share }) => say(who, 'rebalance', '', `holds ${held}, fair share ${share}: handing on ${asked}`));
+  events.on('connection.replaced', ({ role, why }) => say(who, 'warning', '', `${role} connection replaced: ${why}`));
+  events.on('reader.error', ({ error, retryInMs }) => say(who, 'warning', '', `reading failed (${error.message}); again in ${Math.round(retryInMs)} ms`));
+  events.on('reader.recovered', ({ downMs }) => say(who, 'recovered', '', `reading again after ${Math.round(downMs)} ms`));
+}

@@ -1,0 +1,9 @@
+import type { Scenario } from './scenario.js';
+
+/** No scenario given: announce until Ctrl-C, or for as long as asked. */
+export const everyday: Scenario = {
+  name: 'everyday',
+  about: 'announces until Ctrl-C',
+  defaults: () => ({}),
+  play: (stage) => stage.untilPart(1),
+};

@@ -1,0 +1,21 @@
+import type { RoleConfig } from '../config.js';
+
+/** One run of the whole demo, as asked for. */
+export interface RunOptions {
+  readonly consumers: number;
+  readonly rate: number;
+  readonly speed: number;
+  readonly ttlMs: number;
+  readonly handOver: boolean;
+  readonly quiet: boolean;
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: until Ctrl-C. */
+  readonly seconds: number | undefined;
+  readonly summary: string | undefined;
+}
+
+export function roleConfig(options: RunOptions, redisUrl: string, service: string, name?: string): RoleConfig {
+  const { speed, rate, ttlMs, handOver, quiet, host, port } = options;
+  return { redisUrl, service, name, speed, rate, ttlMs, handOver, quiet, host, port };
+}

@@ -1,0 +1,38 @@
+import type { LeaseStats } from 'nestjs-redis-streams';
+import { consumerOf } from '../ledger/marks.js';
+import { bold, dim, nameColor } from '../ui/colors.js';
+import { seconds } from '../ui/lines.js';
+import type { Figures } from './figures.js';
+
+const HEAD = ['consumer', 'state', 'held now', 'processed', 'last 10 s', 'mean', 'p95'];
+const LEFT = 2;
+
+export interface TableInput {
+  /** Consumers we started, with what we know of their processes. */
+  readonly states: ReadonlyMap<string, string>;
+  readonly figures: ReadonlyMap<string, Figures>;
+  /** Undefined: the server does not answer at present. */
+  readonly stats: LeaseStats | undefined;
+}
+
+export function heldByConsumer(stats: LeaseStats | undefined): Map<string, number> {
+  const held = new Map<string, number>();
+  for (const member of stats?.members ?? []) held.set(consumerOf(member.session), (held.get(consumerOf(member.session)) ?? 0) + member.held);
+  return held;
+}
+
+export function renderTable({ states, figures, stats }: TableInput): string {
+  const held = heldByConsumer(stats);
+  const names = [...new Set([...states.keys(), ...figures.keys(), ...held.keys()])].toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const rows = names.map((name) => {
+    const { completed = 0, recently = 0, meanMs = 0, p95Ms = 0 } = figures.get(name) ?? {};
+    return [name, states.get(name) ?? 'joined', String(held.get(name) ?? 0), String(completed), String(recently), meanMs ? seconds(meanMs) : '-', p95Ms ? seconds(p95Ms) : '-'];
+  });
+  const sum = (column: number): string => String(rows.reduce((total, row) => total + Number(row[column]), 0));
+  const total = ['all', '', sum(2), sum(3), sum(4), '', ''];
+  const widths = HEAD.map((head, i) => Math.max(head.length, ...[...rows, total].map((row) => row[i]?.length ?? 0)));
+  const line = (row: string[]): string => row.map((cell, i) => (i < LEFT ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('   ');
+  const waiting = stats ? `waiting for a consumer: ${stats.undelivered + stats.free}, of dead consumers: ${stats.expired}, dead letters: ${stats.deadLetters}` : 'the API does not answer';
+  const rule = dim('-'.repeat(widths.reduce((a, b) => a + b + 3, -3)));
+  return ['', bold(line(HEAD)), rule, ...rows.map((row) => nameColor(row[0] ?? '')(line(row))), rule, line(total), dim(waiting), ''].map((text) => `  ${text}`.trimEnd()).join('\n');
+}
