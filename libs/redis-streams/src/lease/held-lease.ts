@@ -78,6 +78,11 @@ export class HeldLease implements StreamLease {
     return this.state === 'open';
   }
 
+  /** An end has been asked of the server, and its answer is not in or was yes. */
+  get isEnding(): boolean {
+    return this.ending !== undefined;
+  }
+
   get abortReason(): AbortReason | undefined {
     return this.aborted?.reason;
   }

@@ -82,7 +82,9 @@ export class Portfolio {
       }
       const known = this.leases.get(name);
       if (known?.token === grant.token) continue; // read again after the group was lost
-      if (known) this.drop(known, 'fenced');
+      // An end under way may be accepted already: its answer and this grant, of the stream's follow-up, can come in
+      // one packet, and the grant be looked at first. Whoever ends hears from the server; nobody took it from us.
+      if (known && !known.isEnding) this.drop(known, 'fenced');
       const lease = new HeldLease(host, grant, name, decoded.info);
       this.leases.set(name, lease);
       this.context.events.emit('lease.assigned', { ...about(lease), attempt: lease.attempt, source: grant.source });
