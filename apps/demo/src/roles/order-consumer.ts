@@ -47,7 +47,7 @@ export class OrderConsumer {
     const marked = this.ledger.write({ mark: 'assigned', ...runOf(lease), at: Date.now(), recovered: lease.recovered, from: lease.previousOwner ?? '' });
     const total = await this.data.length(lease.stream);
     const from = consumerOf(lease.previousOwner ?? '');
-    if (lease.recovered) say(me, 'claimed', lease.stream, `from ${from}, attempt ${lease.attempt}`);
+    if (lease.recovered) say(me, 'claimed', lease.stream, from === '' ? 'from a dead consumer that had not begun it' : `from ${from}, attempt ${lease.attempt}`);
     else if (!config.quiet) say(me, 'assigned', lease.stream, from === '' ? `${priority}, $${amount}` : `handed on by ${from}`);
     if (!config.quiet) {
       const where = lease.lastCheckpoint === undefined ? `${total} entries` : `${total} entries, from checkpoint ${lease.lastCheckpoint}`;

@@ -3,7 +3,7 @@ import { LeaseService } from 'nestjs-redis-streams';
 import { readConfig } from '../config.js';
 import { LedgerWriter } from '../ledger/ledger-writer.js';
 import { DataStreams } from '../orders/data-streams.js';
-import { makeOrder, orderSteps } from '../orders/order.js';
+import { makeOrder, type OrderInfo, orderSteps } from '../orders/order.js';
 import { say } from '../ui/lines.js';
 
 const MAX_BATCH = 500;
@@ -61,10 +61,14 @@ export class OrderProducer {
     const orders = Array.from({ length: count }, (_, i) => ({ stream: `order-stream-${first + i}`, info: makeOrder(first + i) }));
     await this.data.write(orders.map(({ stream, info }) => ({ stream, entries: orderSteps(info) })));
     const results = await this.leases.announceMany(this.config.service, orders.map(({ stream, info }) => ({ stream, info: { ...info } })));
+    this.tell(orders);
     await this.ledger.write(...orders.map(({ stream }, i) => ({ mark: 'announced' as const, entry: results[i]?.id ?? '', stream })));
     this.announced += count;
+  }
+
+  private tell(orders: ReadonlyArray<{ stream: string; info: OrderInfo }>): void {
     if (this.config.quiet) return;
-    if (count > 5) say('producer', 'announced', `${count} streams`, `${orders[0]?.stream} ... ${orders.at(-1)?.stream}`);
+    if (orders.length > 5) say('producer', 'announced', `${orders.length} streams`, `${orders[0]?.stream} ... ${orders.at(-1)?.stream}`);
     else for (const { stream, info } of orders) say('producer', 'announced', stream, `${info.priority}, $${info.amount}, ${info.customer_id}`);
   }
 }

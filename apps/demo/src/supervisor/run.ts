@@ -61,6 +61,7 @@ async function perform(stage: Stage, play: Scenario, aftermath: Aftermath, inter
   let interrupted = false;
   try {
     await open(stage, play);
+    stage.startedAt = Date.now();
     await play.play(stage);
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;

@@ -27,7 +27,8 @@ export class Stage {
   readonly faults: Fault[] = [];
   readonly promises: Kept[] = [];
   readonly states = new Map<string, string>();
-  readonly startedAt = Date.now();
+  /** When the play began: all processes were up. */
+  startedAt = Date.now();
   apiUrl = '';
 
   constructor(

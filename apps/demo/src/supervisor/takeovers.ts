@@ -13,7 +13,8 @@ export interface Takeover {
 export function takeovers(accounts: Accounts, faults: readonly Fault[]): Takeover[] {
   const found: Takeover[] = [];
   for (const { account, run } of accounts.runs()) {
-    if (!run.recovered) continue;
+    // Without a predecessor nothing was taken over: the stream had been delivered to the dead, but never begun.
+    if (!run.recovered || run.from === '') continue;
     const from = consumerOf(run.from);
     const death = faults.findLast((fault) => fault.consumer === from && fault.at <= run.startedAt);
     found.push({ stream: account.stream, from, to: consumerOf(run.owner), msAfterDeath: death && run.startedAt - death.at });
