@@ -120,7 +120,12 @@ export class LeaseConsumer {
     events.on('connection.ready', ({ connection, role }) => {
       if (connection === redis.name && role === 'command') this.suspect = true;
     });
-    await this.membership.start();
+    try {
+      await this.membership.start();
+    } catch (error) {
+      await (this.stopping ??= this.shutDown(reasonOf(error), error as Error));
+      throw error;
+    }
     this.waiter.start();
   }
 
@@ -202,7 +207,7 @@ export class LeaseConsumer {
 
   private async fail(error: Error): Promise<void> {
     this.context.onError(error, { service: this.service, during: 'joining again' });
-    await (this.stopping ??= this.shutDown(error instanceof ConsumerNameInUseError ? 'name-in-use' : 'failed', error));
+    await (this.stopping ??= this.shutDown(reasonOf(error), error));
   }
 
   /** What was delivered while the readers were being stopped: peers shall not wait for it until the drain is over. */
@@ -222,7 +227,8 @@ export class LeaseConsumer {
 
   private async shutDown(reason: TerminatedConsumer['reason'], error?: Error): Promise<void> {
     const { service, context, membership } = this;
-    await Promise.all([this.waiter.stop(), this.pump.stop()]);
+    const retiring = membership.session ? this.store.retire(membership.session).catch(() => undefined) : undefined;
+    await Promise.all([this.waiter.stop(), this.pump.stop(), retiring]);
     await Promise.all([this.portfolio.close(context.drainMs, () => membership.isLive()), this.giveBackUnknown()]);
     const consumer = membership.session ?? context.identity.name;
     const session = await membership.stop();
@@ -237,6 +243,10 @@ export class LeaseConsumer {
     const event: TerminatedConsumer = { service, consumer, reason, ...(error ? { error } : {}) };
     context.events.emit('lease.terminated', event);
     this.portfolio.hook('terminated', () => this.handlers.terminated?.(event));
-    await this.portfolio.settled(context.drainMs);
+    await this.portfolio.hooksEnded(context.drainMs);
   }
+}
+
+function reasonOf(error: unknown): TerminatedConsumer['reason'] {
+  return error instanceof ConsumerNameInUseError ? 'name-in-use' : 'failed';
 }

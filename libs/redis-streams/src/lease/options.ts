@@ -8,6 +8,7 @@ export interface ResolvedLeaseTuning {
   readonly claim: 'auto' | 'manual';
   readonly settle: 'auto' | 'manual';
   readonly maxAttempts: number;
+  readonly maxTakeovers: number;
   readonly backoff: ResolvedBackoff;
   readonly handOver: boolean;
   readonly maxAnnouncementBytes: number;
@@ -19,7 +20,7 @@ export interface ResolvedLeaseOptions extends ResolvedLeaseTuning {
   readonly connection: string;
 }
 
-const KNOWN = new Set(['maxLeases', 'claim', 'settle', 'maxAttempts', 'backoff', 'handOver', 'maxAnnouncementBytes', 'maxDepth']);
+const KNOWN = new Set(['maxLeases', 'claim', 'settle', 'maxAttempts', 'maxTakeovers', 'backoff', 'handOver', 'maxAnnouncementBytes', 'maxDepth']);
 
 /** Applies defaults and reports every problem with its path. `base` holds already resolved defaults. */
 export function resolveLeaseTuning(input: LeaseTuning, path: string, base?: ResolvedLeaseTuning): { value: ResolvedLeaseTuning; problems: OptionProblem[] } {
@@ -50,6 +51,7 @@ export function resolveLeaseTuning(input: LeaseTuning, path: string, base?: Reso
     claim: choice('claim', input.claim, base?.claim ?? 'auto', ['auto', 'manual'] as const),
     settle: choice('settle', input.settle, base?.settle ?? 'auto', ['auto', 'manual'] as const),
     maxAttempts: number('maxAttempts', input.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),
+    maxTakeovers: number('maxTakeovers', input.maxTakeovers, base?.maxTakeovers ?? 0, 0, 1_000_000),
     handOver: choice<boolean>('handOver', input.handOver, base?.handOver ?? false, [true, false]),
     maxAnnouncementBytes: number('maxAnnouncementBytes', input.maxAnnouncementBytes, base?.maxAnnouncementBytes ?? 262_144, 64, 16_777_216),
     maxDepth: number('maxDepth', input.maxDepth, base?.maxDepth ?? 64, 2, 500),

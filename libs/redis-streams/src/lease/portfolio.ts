@@ -2,11 +2,11 @@ import { toError, type AbortReason } from '../errors/index.js';
 import { decodeAnnouncement } from '../kernel/announcement.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
-import { drain } from './drain.js';
+import { Running } from './drain.js';
 import { leaseEntries } from './entries.js';
 import { HeldLease, type LeaseHost } from './held-lease.js';
 import type { ResolvedLeaseOptions } from './options.js';
-import { runHandler } from './runner.js';
+import { runHandler, type RunnerHost } from './runner.js';
 import type { Settler } from './settler.js';
 import type { Grant, SettleOperation } from './store.js';
 import type { StreamTailer } from './tailer.js';
@@ -23,7 +23,9 @@ export interface PortfolioContext {
 /** The leases this process holds, and the handlers that run on them. */
 export class Portfolio {
   private readonly leases = new Map<string, HeldLease>();
-  private readonly running = new Set<Promise<void>>();
+  private readonly running = new Running();
+  private readonly hooks = new Running();
+  private readonly runner: RunnerHost;
   private settler: Settler | undefined;
   private host: LeaseHost | undefined;
   private closing = false;
@@ -32,7 +34,15 @@ export class Portfolio {
     private readonly options: ResolvedLeaseOptions,
     private readonly handlers: LeaseHandlers,
     private readonly context: PortfolioContext,
-  ) {}
+  ) {
+    this.runner = {
+      handlers,
+      options,
+      events: context.events,
+      onError: (error, { service, stream, attempt, token }) => context.onError(error, { service, stream, attempt, token, during: 'the assigned handler' }),
+      ended: this.running.end,
+    };
+  }
 
   get size(): number {
     return this.leases.size;
@@ -80,6 +90,10 @@ export class Portfolio {
         this.reject(grant, decoded.ok ? 'invalid-json' : decoded.reason);
         continue;
       }
+      if (this.options.maxTakeovers > 0 && grant.takeovers > this.options.maxTakeovers) {
+        this.reject(grant, 'max-takeovers');
+        continue;
+      }
       const known = this.leases.get(name);
       if (known?.token === grant.token) continue; // read again after the group was lost
       // An end under way may be accepted already: its answer and this grant, of the stream's follow-up, can come in
@@ -101,25 +115,25 @@ export class Portfolio {
   /** A running handler ends by itself on the signal; a lease that is merely held is given back for it. */
   askBack(lease: HeldLease, reason: 'rebalance' | 'shutdown'): void {
     lease.abort(reason);
-    if (!lease.running) this.track(lease.release().catch(() => undefined));
+    if (!lease.running) this.running.track(lease.release().catch(() => undefined));
   }
 
   /** Hands everything back. Handlers that do not end within `drainMs` keep running without their lease: their settles are refused. */
   async close(drainMs: number, isLive: () => boolean): Promise<void> {
     this.closing = true;
     for (const lease of this.all()) this.askBack(lease, 'shutdown');
-    await drain(this.running, drainMs);
+    await this.running.drained(drainMs);
     await Promise.allSettled(this.all().map((lease) => (isLive() ? lease.release() : undefined)));
   }
 
-  /** Waits for hooks and handlers still running. */
-  async settled(ms: number): Promise<void> {
-    await drain(this.running, ms);
+  /** Waits for hooks still running. */
+  async hooksEnded(ms: number): Promise<void> {
+    await this.hooks.drained(ms);
   }
 
   /** Hooks inform; what they throw is reported and changes nothing. */
   hook(name: string, call: () => unknown): void {
-    this.track(
+    this.hooks.track(
       (async () => {
         try {
           await call();
@@ -143,17 +157,13 @@ export class Portfolio {
 
   private dispatch(lease: HeldLease): void {
     if (this.closing) return this.askBack(lease, 'shutdown');
-    const { service, stream } = lease;
-    this.track(
-      runHandler(lease, this.handlers, this.options, this.context.events, (error, { attempt, token }) =>
-        this.context.onError(error, { service, stream, attempt, token, during: 'the assigned handler' }),
-      ),
-    );
+    this.running.begin();
+    runHandler(lease, this.runner);
   }
 
   private reject(grant: Grant, reason: string): void {
     const { service } = this.options;
-    this.track(
+    this.running.track(
       (async () => {
         try {
           const status = await this.settler?.settle({ operation: 'dead', stream: grant.stream, token: grant.token, a: reason, b: '' });
@@ -185,11 +195,6 @@ export class Portfolio {
         break;
     }
     this.context.roomMade();
-  }
-
-  private track(work: Promise<void>): void {
-    this.running.add(work);
-    void work.finally(() => this.running.delete(work));
   }
 }
 

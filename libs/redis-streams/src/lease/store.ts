@@ -16,6 +16,8 @@ export interface Grant {
   readonly previous?: string;
   readonly checkpoint?: string;
   readonly source: GrantSource;
+  /** Dead owners in a row, this takeover included. */
+  readonly takeovers: number;
 }
 
 export interface AcquireRequest {
@@ -134,6 +136,11 @@ export class LeaseStore {
     return rows.map((row) => ({ stream: row[0]!, entryId: row[1]!, owner: row[2]!, token: Number(row[3]) }));
   }
 
+  /** Takes the session out of the fair share; it keeps what it holds. */
+  async retire(session: string): Promise<void> {
+    await this.redis.scripts.run('lease-retire', [this.keys.sessions, this.keys.members], [session, this.keys.bell]);
+  }
+
   /** Moves what is pending for the session to the pool, then forgets the session. */
   async leave(session: string, name: string): Promise<void> {
     const k = this.keys;
@@ -180,5 +187,6 @@ function readGrant(row: readonly unknown[]): Grant {
     ...(previous === '-' ? {} : { previous }),
     ...(checkpoint === '' ? {} : { checkpoint }),
     source: String(row[9]) as GrantSource,
+    takeovers: Number(row[10]),
   };
 }

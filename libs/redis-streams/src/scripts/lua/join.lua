@@ -21,7 +21,7 @@ if name ~= '' then
 end
 redis.call('ZADD', KEYS[1], int(now_ms + tonumber(ARGV[3])), session)
 redis.call('HSET', KEYS[2], session, ARGV[4])
-redis.call('PUBLISH', ARGV[7], 'joined')
+redis.pcall('PUBLISH', ARGV[7], 'joined')
 local peers = redis.call('ZRANGE', KEYS[1], '(' .. int(now_ms), '+inf', 'BYSCORE', 'LIMIT', '0', '2', 'WITHSCORES')
 for i = 1, #peers, 2 do
   if peers[i] ~= session then return { 'JOINED', tonumber(peers[i + 1]) - now_ms } end

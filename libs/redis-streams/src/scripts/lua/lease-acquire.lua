@@ -8,7 +8,7 @@
 --       10... ids of entries pending for this session without a lease known to it
 -- Reply {'LOST'} | {'OK', grants, rejects, {created, mine, share, members, undelivered, orphans, due, next due in ms
 --       or -1, next peer deadline in ms or -1, held in total}}
---       grant: {id, stream, payload, token, attempt, failures, previous or '-', checkpoint or '', since, source}
+--       grant: {id, stream, payload, token, attempt, failures, previous or '-', checkpoint or '', since, source, takeovers}
 --       source: new | takeover | retrying | released | held (already this session's)
 --       reject: {id, reason}, moved to the dead-letter stream
 --@include clock
@@ -63,7 +63,7 @@ end
 local function push(id, stream, payload, r, source)
   bytes = bytes + #payload
   grants[#grants + 1] = { id, stream, payload, r.token, r.attempt, r.failures, r.previous,
-    redis.call('HGET', keys.checkpoints, stream) or '', r.since, source }
+    redis.call('HGET', keys.checkpoints, stream) or '', r.since, source, r.takeovers or 0 }
 end
 
 -- The entry is pending for this session. Answers true when it stays so.
@@ -108,7 +108,8 @@ local function grant(id, fields, source)
   local previous = '-'
   if r then previous = (r.owner == 'retrying' or r.owner == 'released') and r.previous or r.owner end
   local lease = { entry = id, token = int(epoch), owner = me, attempt = (r and r.attempt or 0) + 1,
-    failures = r and r.failures or 0, since = int(now_ms), previous = previous }
+    failures = r and r.failures or 0, since = int(now_ms), previous = previous,
+    takeovers = source == 'takeover' and (r and r.takeovers or 0) + 1 or 0 }
   write_record(keys.leases, stream, lease)
   redis.call('ZREM', keys.free, id)
   push(id, stream, payload, lease, source == 'free' and (r and r.owner or 'released') or source)
@@ -219,7 +220,7 @@ while room() do
 end
 
 if #grants > 0 then redis.call('SET', KEYS[8], int(epoch)) end
-if ring then redis.call('PUBLISH', bell, 'free') end
+if ring then redis.pcall('PUBLISH', bell, 'free') end
 
 local next_due, due_now = -1, 0
 local first = redis.call('ZRANGE', keys.free, '0', '0', 'WITHSCORES')

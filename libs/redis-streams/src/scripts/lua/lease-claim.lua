@@ -13,7 +13,7 @@ local r = read_record(KEYS[3], stream)
 if not r or r.owner == 'queued' then return { 'GONE' } end
 local function claimed(fields, lease, source)
   return { 'CLAIMED', { lease.entry, stream, field(fields, 'lbs-input') or '', lease.token, lease.attempt, lease.failures,
-    lease.previous, redis.call('HGET', KEYS[4], stream) or '', lease.since, source } }
+    lease.previous, redis.call('HGET', KEYS[4], stream) or '', lease.since, source, lease.takeovers } }
 end
 if r.owner == me then -- asked again, since the first answer was lost: it is granted already
   local mine = redis.call('XRANGE', KEYS[1], r.entry, r.entry)[1]
@@ -28,7 +28,8 @@ local pooled = r.owner == 'retrying' or r.owner == 'released'
 local epoch = math.max(tonumber(redis.call('GET', KEYS[6]) or '0') + 1, now_us)
 redis.call('SET', KEYS[6], int(epoch))
 local lease = { entry = r.entry, token = int(epoch), owner = me, attempt = r.attempt + 1, failures = r.failures,
-  since = int(now_ms), previous = pooled and r.previous or r.owner }
+  since = int(now_ms), previous = pooled and r.previous or r.owner,
+  takeovers = pooled and 0 or r.takeovers + 1 }
 write_record(KEYS[3], stream, lease)
 redis.call('ZREM', KEYS[5], r.entry)
 return claimed(entry[2], lease, pooled and r.owner or 'takeover')

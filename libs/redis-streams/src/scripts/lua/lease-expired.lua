@@ -28,5 +28,5 @@ for _, consumer in ipairs(summary[4]) do
     end
   end
 end
-if freed then redis.call('PUBLISH', ARGV[3], 'free') end
+if freed then redis.pcall('PUBLISH', ARGV[3], 'free') end
 return found

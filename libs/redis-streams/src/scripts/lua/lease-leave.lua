@@ -23,7 +23,7 @@ if not rows.err then
       end
     end
   end
-  if moved > 0 then redis.call('PUBLISH', ARGV[4], 'free') end
+  if moved > 0 then redis.pcall('PUBLISH', ARGV[4], 'free') end
   if #rows == most then return { 'MORE', moved } end
   redis.call('XGROUP', 'DELCONSUMER', KEYS[1], group, me)
 end
@@ -31,5 +31,5 @@ redis.call('ZREM', KEYS[2], me)
 redis.call('HDEL', KEYS[3], me)
 redis.call('HDEL', KEYS[7], me)
 if ARGV[2] ~= '' and redis.call('HGET', KEYS[4], ARGV[2]) == me then redis.call('HDEL', KEYS[4], ARGV[2]) end
-redis.call('PUBLISH', ARGV[4], 'left')
+redis.pcall('PUBLISH', ARGV[4], 'left')
 return { 'LEFT', moved }

@@ -50,8 +50,8 @@ end
 operations['checkpoint'] = function(stream, r, id)
   local before = redis.call('HGET', keys.checkpoints, stream)
   redis.call('HSET', keys.checkpoints, stream, id)
-  if r.failures > 0 and (not before or id_after(id, before)) then -- progress: the failures are no longer in a row
-    r.failures = 0
+  if r.failures + r.takeovers > 0 and (not before or id_after(id, before)) then -- progress: no longer in a row
+    r.failures, r.takeovers = 0, 0
     write_record(keys.leases, stream, r)
   end
 end
@@ -66,6 +66,7 @@ operations['retry'] = function(stream, r, delay)
   ring = true
 end
 operations['dead'] = function(stream, r, reason, text)
+  if reason == 'max-attempts' then r.failures = r.failures + 1 end
   local entry = redis.call('XRANGE', keys.lbs, r.entry, r.entry)[1]
   dead_letter(keys, entry and entry[2], { 'reason', reason, 'error', text, 'stream', stream, 'entryId', r.entry,
     'attempts', int(r.attempt), 'failures', int(r.failures), 'owner', me, 'token', r.token,
@@ -86,5 +87,5 @@ for i = 5, #ARGV, 5 do
   answers[#answers + 1] = status
 end
 redis.call('HSET', KEYS[8], me, sequence .. ' ' .. table.concat(answers, ' '))
-if ring then redis.call('PUBLISH', bell, 'free') end
+if ring then redis.pcall('PUBLISH', bell, 'free') end
 return reply

@@ -1,17 +1,23 @@
 #!lua
--- One atomic look at a service. Changes nothing but a missing group, which it creates.
+-- One atomic look at a service. Changes nothing.
 -- KEYS  1 lbs  2 sessions  3 members  4 free  5 follow-ups  6 dead
 -- ARGV  1 group
 -- Reply {undelivered, pending in total, free, follow-ups, dead letters, server ms, {session, held, capacity, deadline in ms}...}
 --@include clock
 --@include record
 --@include members
-local held, _, failed = pending(KEYS[1], ARGV[1])
-if failed then return redis.error_reply(failed) end
-local total = 0
-for _, count in pairs(held) do total = total + count end
+local held, total, new = {}, 0, 0
+local summary = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+if summary.err then -- nobody has consumed yet, or the group was lost: everything is undelivered
+  if not string.find(summary.err, 'NOGROUP', 1, true) then return redis.error_reply(summary.err) end
+  new = redis.call('XLEN', KEYS[1])
+else
+  held = pending(KEYS[1], ARGV[1])
+  for _, count in pairs(held) do total = total + count end
+  new = undelivered(KEYS[1], ARGV[1], total)
+end
 local capacities = capacities_of(KEYS[3])
-local reply = { undelivered(KEYS[1], ARGV[1], total), total, redis.call('ZCARD', KEYS[4]), redis.call('HLEN', KEYS[5]),
+local reply = { new, total, redis.call('ZCARD', KEYS[4]), redis.call('HLEN', KEYS[5]),
   redis.call('XLEN', KEYS[6]), now_ms }
 local listed = {}
 local sessions = redis.call('ZRANGE', KEYS[2], '0', '-1', 'WITHSCORES')
