@@ -38,11 +38,18 @@ export interface LeaseTuning {
   /** Failures in a row without progress (a checkpoint) before the dead-letter stream. Default 5. */
   readonly maxAttempts?: number;
   readonly backoff?: BackoffOptions;
+  /**
+   * Owners that may die in a row on one stream, without a checkpoint, a failure or a release between them, before it
+   * goes to the dead-letter stream: the end of a stream that kills each process that takes it. Everything else those
+   * processes held is counted with it, so set it well above what restarts and crashes of other causes add up to.
+   * Default 0: no limit.
+   */
+  readonly maxTakeovers?: number;
   /** Ask handlers to give up streams above this process's fair share when peers have room. Default false. */
   readonly handOver?: boolean;
   /** Largest announcement accepted, in bytes; larger ones go to the dead-letter stream. Default 262,144. */
   readonly maxAnnouncementBytes?: number;
-  /** Deepest nesting of `Info` accepted. Default 64. */
+  /** Deepest nesting of an announcement accepted, its own object counted: `Info` may have one level less. Default 64. */
   readonly maxDepth?: number;
 }
 

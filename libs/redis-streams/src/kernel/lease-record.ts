@@ -9,12 +9,14 @@ export interface LeaseRecord {
   /** Server milliseconds. */
   readonly since: number;
   readonly previous?: string;
+  /** Dead owners in a row without a sign of life between them. */
+  readonly takeovers: number;
 }
 
 export function parseLeaseRecord(raw: string): LeaseRecord | undefined {
   const parts = raw.split(' ');
-  if (parts.length !== 7) return undefined;
-  const [entryId, token, owner, attempt, failures, since, previous] = parts as [string, string, string, string, string, string, string];
+  if (parts.length !== 8) return undefined;
+  const [entryId, token, owner, attempt, failures, since, previous, takeovers] = parts as [string, string, string, string, string, string, string, string];
   return {
     entryId,
     token: Number(token),
@@ -22,6 +24,7 @@ export function parseLeaseRecord(raw: string): LeaseRecord | undefined {
     attempt: Number(attempt),
     failures: Number(failures),
     since: Number(since),
+    takeovers: Number(takeovers),
     ...(previous === '-' ? {} : { previous }),
   };
 }

@@ -8,7 +8,7 @@ type LeaseClient = ReturnType<RedisStreamsEngine['leases']>;
 /**
  * Announces streams and looks at leases, over one connection. Inject it by class for the default connection, with
  * `@InjectLeases('name')` for another. Works in any application, also one without handlers. Calls reach Redis from
- * `onApplicationBootstrap` on, until the module's `onModuleDestroy` has drained the handlers.
+ * `onApplicationBootstrap` on, until the module's `onApplicationShutdown`: also while handlers drain and listeners close.
  */
 export class LeaseService {
   constructor(private readonly client: LeaseClient) {}

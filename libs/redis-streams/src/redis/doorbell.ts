@@ -60,7 +60,8 @@ export class Doorbell {
 
   private subscribe(client: Client, channel: string): void {
     client.subscribe(channel).catch((error: Error) => {
-      // For example an ACL without channel permissions: heartbeats still find everything, only later.
+      // For example an ACL without channel permissions: heartbeats still find everything, only later. Scripts
+      // ring through pcall for the same reason.
       if (this.client === client && !this.closed) this.hooks.error(error);
     });
   }
