@@ -18,17 +18,25 @@ export interface Judgement extends Verdict {
  */
 export function judge(events: readonly LedgerEvent[]): Judgement {
   const verdict = verdictOf(events.filter(({ id }) => id !== START));
-  const refused = new Set<string>();
   const acks = new Map<string, number>();
-  let staleSettlesAccepted = 0;
-  for (const { kind, resource, token, accepted } of events) {
-    if (kind === 'effect' && !accepted) refused.add(`${resource}\u0000${token}`);
-    if (kind !== 'ack') continue;
-    acks.set(resource, (acks.get(resource) ?? 0) + 1);
-    if (refused.has(`${resource}\u0000${token}`)) staleSettlesAccepted++;
-  }
+  for (const { kind, resource } of events) if (kind === 'ack') acks.set(resource, (acks.get(resource) ?? 0) + 1);
   const completedTwice = [...acks.values()].filter((count) => count > 1).length;
-  return { ...verdict, staleSettlesAccepted, completedTwice, completed: acks.size };
+  return { ...verdict, staleSettlesAccepted: tokensGoneBack(events).length, completedTwice, completed: acks.size };
+}
+
+/**
+ * Completions the server accepted from a token that the ledger had refused, because it had seen a higher one. One
+ * cause is a stale owner whose settle was let through; the other a server that lost its memory and granted a
+ * lower token than before. No clocks, and no order of announcements: an early one may well run late.
+ */
+export function tokensGoneBack(events: readonly LedgerEvent[]): string[] {
+  const refused = new Set<string>();
+  const back: string[] = [];
+  for (const { kind, resource, token, accepted } of events) {
+    if (kind === 'effect' && !accepted) refused.add(`${resource} token ${token}`);
+    if (kind === 'ack' && refused.has(`${resource} token ${token}`)) back.push(`${resource} token ${token}`);
+  }
+  return back;
 }
 
 export function breachesOf({ lost, staleSettlesAccepted, completedTwice, ackedWithoutEffect }: Judgement): string[] {

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FAULTS, type Fault } from '../faults.js';
-import { breachesOf, judge } from '../judge.js';
+import { breachesOf, judge, tokensGoneBack } from '../judge.js';
 import { Load } from '../load.js';
 import { startProxies, type Proxies } from '../proxies.js';
 import type { Scenario } from '../scenario.js';
-import { tokensGoneBack } from '../tokens.js';
 import { World } from '../world.js';
 
 const TTL_MS = 1_000;
@@ -129,7 +128,7 @@ export const serverFaults: Scenario = {
     const late = overdue(world, state);
     const judgement = judge(world.ledger.events.filter(({ resource }) => !resource.startsWith('evergreen')));
     breaches.push(...breachesOf({ ...judgement, lost: late.length }));
-    const back = tokensGoneBack(world.runs);
+    const back = tokensGoneBack(world.ledger.events);
     if (back.length > 0) breaches.push(`tokens went back: ${back.slice(0, 3).join('; ')}`);
     const twice = announcedTwice(world);
     if (twice.length > 0) breaches.push(`${twice.length} announcements were added twice: ${twice.slice(0, 3).join('; ')}`);
