@@ -23,7 +23,7 @@ export interface RoleConfig {
 
 export const DEFAULTS: RoleConfig = {
   redisUrl: 'redis://127.0.0.1:6379', service: 'orders', name: undefined, speed: 1, rate: 2, ttlMs: 2_000,
-  handOver: true, quiet: false, host: '127.0.0.1', port: 3_000,
+  handOver: false, quiet: false, host: '127.0.0.1', port: 3_000,
 };
 
 const VARIABLE = 'DEMO_ROLE';

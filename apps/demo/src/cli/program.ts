@@ -15,7 +15,7 @@ export function buildProgram(): Command {
     .option('--seconds <n>', 'how long to run (until Ctrl-C; scenarios 20 or 30)', numberFrom(5, 86_400))
     .option('--speed <factor>', 'work this many times faster than 4 / 2 / 1 s for low / normal / high (1)', numberFrom(0.01, 1_000))
     .option('--ttl <ms>', `session ttl: silence after which a consumer is dead (${DEFAULTS.ttlMs})`, numberFrom(300, 60_000, true))
-    .option('--no-hand-over', 'do not move streams in work to consumers that join')
+    .option('--hand-over', 'move streams in work to consumers that have room; scale-out always does')
     .option('--quiet', 'tables and incidents only, no line for every stream')
     .option('--no-quiet', 'a line for every step of every stream')
     .option('--port <port>', `the API's port; a free one when it is taken (${DEFAULTS.port})`, numberFrom(0, 65_535, true))

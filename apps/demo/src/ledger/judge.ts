@@ -25,6 +25,7 @@ export interface Judgement {
 export function judge(accounts: Iterable<Account>, open: ReadonlySet<string>, dead: ReadonlySet<string>): Judgement {
   let announced = 0, completed = 0, completedTwice = 0, lost = 0, unfinished = 0, deadLettered = 0;
   const problems: string[] = [];
+  const completedStreams = new Set<string>();
   for (const { entry, stream, runs } of accounts) {
     announced++;
     const all = [...runs.values()];
@@ -35,6 +36,12 @@ export function judge(accounts: Iterable<Account>, open: ReadonlySet<string>, de
     const mayBe = gone && !dead.has(entry) ? undecided : 0;
     const times = accepted + mayBe;
     if (times > 0) completed++;
+    // Every stream is announced once here, so two completed announcements of one are as bad as one completed twice.
+    if (times === 1 && completedStreams.has(stream)) {
+      completedTwice++;
+      problems.push(`${stream} was announced and completed twice`);
+    }
+    if (times > 0) completedStreams.add(stream);
     if (times > 1) {
       completedTwice++;
       problems.push(`${stream} was completed ${times} times: ${all.map((run) => `${run.owner} ${run.state}`).join(', ')}`);

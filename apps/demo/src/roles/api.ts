@@ -20,5 +20,5 @@ export async function runApi(): Promise<void> {
   }
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   say('api', 'listening', '', `${url}/stats  ${url}/streams`);
-  live(app, { who: 'api', farewell: () => 'no more requests' }, { type: 'ready', url });
+  live(app, { who: 'api' }, { type: 'ready', url });
 }

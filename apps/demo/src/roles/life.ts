@@ -5,7 +5,9 @@ import type { Order, Ready } from './ipc.js';
 export interface Life {
   readonly who: string;
   /** What to say when the first Ctrl-C or SIGTERM comes. */
-  readonly farewell: () => string;
+  readonly stopping?: () => string;
+  /** What to say at the end. */
+  readonly stopped?: () => string;
   /** Runs before Nest closes. */
   readonly beforeClose?: () => Promise<void>;
   readonly order?: (order: Order) => void;
@@ -20,10 +22,10 @@ export function live(app: INestApplicationContext, life: Life, ready: Ready): vo
   const close = async (): Promise<void> => {
     if (closing) process.exit(130);
     closing = true;
-    say(life.who, 'stopping', '', life.farewell());
+    say(life.who, 'stopping', '', life.stopping?.());
     await life.beforeClose?.();
     await app.close();
-    say(life.who, 'stopped');
+    say(life.who, 'stopped', '', life.stopped?.());
     if (process.connected) process.disconnect();
   };
   const stop = (): void => {

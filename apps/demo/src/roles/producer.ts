@@ -16,7 +16,7 @@ export async function runProducer(): Promise<void> {
   producer.start();
   live(app, {
     who: 'producer',
-    farewell: () => `announced ${count(producer.announced, 'stream')}`,
+    stopped: () => `announced ${count(producer.announced, 'stream')}`,
     beforeClose: () => producer.stop(),
     order: (order) => {
       if (order.type === 'produce') producer.burst(order.count);

@@ -24,7 +24,7 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
   say('demo', 'server', '', server.about);
   const play = scenario ?? everyday;
   const options: RunOptions = {
-    consumers: 3, rate: DEFAULTS.rate, speed: 1, ttlMs: DEFAULTS.ttlMs, handOver: true, quiet: false, host: DEFAULTS.host,
+    consumers: 3, rate: DEFAULTS.rate, speed: 1, ttlMs: DEFAULTS.ttlMs, handOver: DEFAULTS.handOver, quiet: false, host: DEFAULTS.host,
     port: scenario ? 0 : DEFAULTS.port, seconds: undefined, summary: undefined, ...play.defaults(server.kind), ...given,
   };
   // Scenarios are judged, so nobody else's streams may be among theirs.
