@@ -64,7 +64,7 @@ export class Announcer {
       } catch (error) {
         if (!isTransient(error)) throw error;
         if (performance.now() > until) {
-          throw new ConnectionError(`announcing to "${this.service}" failed for ${GIVE_UP_MS} ms; announcing again is safe unless dedupe is off`, error);
+          throw new ConnectionError(`announcing to "${this.service}" failed for ${GIVE_UP_MS} ms (${(error as Error).message}); announcing again is safe unless dedupe is off`, error);
         }
         await sleep(100);
       }
