@@ -39,6 +39,6 @@ async function meet(): Promise<Partial<RoleConfig>> {
   }
   const server = await findServer();
   say('demo', 'server', '', server.kind === 'given' ? server.about : `${server.about}; other terminals join it`);
-  if (server.kind !== 'given') process.once('exit', publish({ url: server.url, service: readConfig().service }));
+  if (server.kind !== 'given') publish({ url: server.url, service: readConfig().service });
   return { redisUrl: server.url };
 }

@@ -48,7 +48,7 @@ export class OrderConsumer {
     const total = await this.data.length(lease.stream);
     const from = consumerOf(lease.previousOwner ?? '');
     if (lease.recovered) say(me, 'claimed', lease.stream, from === '' ? 'from a dead consumer that had not begun it' : `from ${from}, attempt ${lease.attempt}`);
-    else if (!config.quiet) say(me, 'assigned', lease.stream, from === '' ? `${priority}, $${amount}` : `handed on by ${from}`);
+    else if (!config.quiet) say(me, 'assigned', lease.stream, from === '' ? `${priority}, $${Number(amount).toFixed(2)}` : `handed on by ${from}`);
     if (!config.quiet) {
       const where = lease.lastCheckpoint === undefined ? `${total} entries` : `${total} entries, from checkpoint ${lease.lastCheckpoint}`;
       say(me, 'processing', lease.stream, `${where}, takes ${seconds(workMs(priority, config.speed))}`);

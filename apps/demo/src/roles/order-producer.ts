@@ -69,6 +69,6 @@ export class OrderProducer {
   private tell(orders: ReadonlyArray<{ stream: string; info: OrderInfo }>): void {
     if (this.config.quiet) return;
     if (orders.length > 5) say('producer', 'announced', `${orders.length} streams`, `${orders[0]?.stream} ... ${orders.at(-1)?.stream}`);
-    else for (const { stream, info } of orders) say('producer', 'announced', stream, `${info.priority}, $${info.amount}, ${info.customer_id}`);
+    else for (const { stream, info } of orders) say('producer', 'announced', stream, `${info.priority}, $${info.amount.toFixed(2)}, ${info.customer_id}`);
   }
 }

@@ -16,9 +16,10 @@ export class OrdersController {
 
   @Post('streams')
   async create(@Body() body: unknown): Promise<{ stream: string; id: string; status: string; info: OrderInfo }> {
+    const wishes = parse(body);
     const n = await this.data.reserve(1);
     const stream = `order-stream-${n}`;
-    const info: OrderInfo = { ...makeOrder(n), ...parse(body) };
+    const info: OrderInfo = { ...makeOrder(n), ...wishes };
     await this.data.write([{ stream, entries: orderSteps(info) }]);
     const { id, status } = await this.leases.announce(this.service, stream, { ...info });
     await this.ledger.write({ mark: 'announced', entry: id, stream });

@@ -2,8 +2,8 @@ import type { Scenario } from './scenario.js';
 
 /** No scenario given: announce until Ctrl-C, or for as long as asked. */
 export const everyday: Scenario = {
-  name: 'everyday',
-  about: 'announces until Ctrl-C',
+  name: 'balancing',
+  about: 'orders are spread over the consumers',
   defaults: () => ({}),
   play: (stage) => stage.untilPart(1),
 };

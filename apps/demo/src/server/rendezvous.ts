@@ -12,24 +12,32 @@ export interface Meeting {
   readonly service: string;
 }
 
-/** @returns a function that takes the note away again, if it is still ours. */
-export function publish(meeting: Omit<Meeting, 'pid'>): () => void {
+/** Leaves the note for as long as this process lives. A note that a killed process left is not believed. */
+export function publish(meeting: Omit<Meeting, 'pid'>): void {
   const note: Meeting = { pid: process.pid, ...meeting };
   try {
     rmSync(FILE, { force: true }); // and never write through somebody's link
     writeFileSync(FILE, JSON.stringify(note), { mode: 0o600, flag: 'wx' });
   } catch {
-    return () => undefined; // a courtesy to other terminals, nothing more
+    return; // a courtesy to other terminals, nothing more
   }
-  return () => {
+  process.once('exit', () => {
     if (read()?.pid === process.pid) rmSync(FILE, { force: true });
-  };
+  });
 }
 
 /** The demo that runs on this machine, if one does and its server answers. */
 export async function running(): Promise<Meeting | undefined> {
   const note = read();
-  return note && (await reach(note.url, 0)) === undefined ? note : undefined;
+  return note && alive(note.pid) && (await reach(note.url, 0)) === undefined ? note : undefined;
+}
+
+function alive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function read(): Meeting | undefined {

@@ -36,7 +36,7 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
   const ledger = new LedgerReader(server.url, service);
   const aftermath = new Aftermath(server.url, service);
   const stage = new Stage(options, server, service, ledger, interrupt.signal);
-  const withdraw = scenario ? () => undefined : publish({ url: server.url, service });
+  if (!scenario) publish({ url: server.url, service });
   try {
     const verdict = await perform(stage, play, aftermath, interrupt);
     printVerdict(verdict);
@@ -45,7 +45,6 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
     if (verdict.promises.some(({ ok }) => !ok)) return 1;
     return interrupt.happened && scenario ? 130 : 0;
   } finally {
-    withdraw();
     await stage.cast.killAll();
     await aftermath.close();
     ledger.close();
@@ -81,7 +80,7 @@ async function perform(stage: Stage, play: Scenario, aftermath: Aftermath, inter
     const fate = stage.server.kind === 'given' ? 'and the next consumer takes them' : 'but this server ends with the demo';
     say('demo', 'left', '', `${count(found.unfinished, 'unfinished stream')} stay announced in Redis, ${fate}`);
   }
-  return { scenario: play.name, found, promises: [...stage.promises, ...common(found, cast.surprises, interrupted)], interrupted: interrupted && play.name !== 'everyday' };
+  return { scenario: play.name, found, promises: [...stage.promises, ...common(found, cast.surprises, interrupted)], interrupted: interrupted && play !== everyday };
 }
 
 async function open(stage: Stage, play: Scenario): Promise<void> {
@@ -91,7 +90,7 @@ async function open(stage: Stage, play: Scenario): Promise<void> {
   await Promise.all([stage.startApi(), ...Array.from({ length: options.consumers }, (_, i) => stage.startConsumer(`c${i + 1}`))]);
   await firstOrder(stage.apiUrl);
   await stage.startProducer();
-  if (play.name === 'everyday') {
+  if (play === everyday) {
     say('demo', 'try', '', `curl -X POST ${stage.apiUrl}/streams -H 'content-type: application/json' -d '{"priority":"high"}'`);
     say('demo', 'try', '', 'npm run demo:consumer -- --name c9    in another terminal; Ctrl-C here ends gracefully');
   }

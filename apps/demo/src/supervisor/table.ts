@@ -26,7 +26,7 @@ export function renderTable({ states, figures, stats }: TableInput): string {
   const names = [...new Set([...states.keys(), ...figures.keys(), ...held.keys()])].toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   const rows = names.map((name) => {
     const { completed = 0, recently = 0, meanMs = 0, p95Ms = 0 } = figures.get(name) ?? {};
-    return [name, states.get(name) ?? 'joined', String(held.get(name) ?? 0), String(completed), String(recently), meanMs ? seconds(meanMs) : '-', p95Ms ? seconds(p95Ms) : '-'];
+    return [name, states.get(name) ?? (held.has(name) ? 'joined' : 'left'), String(held.get(name) ?? 0), String(completed), String(recently), meanMs ? seconds(meanMs) : '-', p95Ms ? seconds(p95Ms) : '-'];
   });
   const sum = (column: number): string => String(rows.reduce((total, row) => total + Number(row[column]), 0));
   const total = ['all', '', sum(2), sum(3), sum(4), '', ''];
