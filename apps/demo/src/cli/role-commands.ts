@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { readConfig, toEnvironment, type RoleConfig } from '../config.js';
 import { findServer } from '../server/find-server.js';
 import { publish, running } from '../server/rendezvous.js';
+import { type DemoServer, withoutPassword } from '../server/server.js';
 import { say } from '../ui/lines.js';
 import { numberFrom } from './values.js';
 
@@ -24,21 +25,30 @@ export function addRoleCommands(program: Command): void {
 }
 
 /** The role's modules read the configuration when they are loaded, so it is complete before they are imported. */
-async function runRole(options: Options, start: () => Promise<void>): Promise<void> {
-  const found = process.send ? {} : await meet();
-  Object.assign(process.env, toEnvironment({ ...readConfig(), ...found, ...options }));
-  await start();
+async function runRole(options: Options, live: () => Promise<void>): Promise<void> {
+  const place = process.send ? undefined : await meet();
+  Object.assign(process.env, toEnvironment({ ...readConfig(), ...place?.config, ...options }));
+  try {
+    await live();
+  } finally {
+    await place?.server?.close();
+  }
+}
+
+interface Place {
+  readonly config: Partial<RoleConfig>;
+  readonly server?: DemoServer;
 }
 
 /** REDIS_URL, else the demo that runs on this machine, else a server of our own for others to join. */
-async function meet(): Promise<Partial<RoleConfig>> {
+async function meet(): Promise<Place> {
   const meeting = process.env['REDIS_URL'] ? undefined : await running();
   if (meeting) {
-    say('demo', 'joining', '', `the demo of process ${meeting.pid}, at ${meeting.url}`);
-    return { redisUrl: meeting.url, service: meeting.service };
+    say('demo', 'joining', '', `the demo of process ${meeting.pid}, at ${withoutPassword(meeting.url)}`);
+    return { config: { redisUrl: meeting.url, service: meeting.service } };
   }
   const server = await findServer();
   say('demo', 'server', '', server.kind === 'given' ? server.about : `${server.about}; other terminals join it`);
   if (server.kind !== 'given') publish({ url: server.url, service: readConfig().service });
-  return { redisUrl: server.url };
+  return { config: { redisUrl: server.url }, server };
 }

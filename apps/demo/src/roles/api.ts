@@ -20,5 +20,5 @@ export async function runApi(): Promise<void> {
   }
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   say('api', 'listening', '', `${url}/stats  ${url}/streams`);
-  live(app, { who: 'api' }, { type: 'ready', url });
+  await live(app, { who: 'api' }, { type: 'ready', url });
 }

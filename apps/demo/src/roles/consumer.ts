@@ -15,7 +15,7 @@ export async function runConsumer(): Promise<void> {
   });
   const leases = app.get(LeaseService);
   const who = app.get(RedisStreamsEngine).consumerName;
-  live(app, { who, stopping: () => `${count(leases.held(config.service).length, 'stream')} in work go to peers` }, { type: 'ready' });
+  await live(app, { who, stopping: () => `${count(leases.held(config.service).length, 'stream')} in work go to peers` }, { type: 'ready' });
 }
 
 /** A provider, because the session is joined while the application comes up. */

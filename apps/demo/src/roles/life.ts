@@ -16,29 +16,32 @@ export interface Life {
 /**
  * The life of a role's process after its start: SIGTERM or Ctrl-C closes the Nest application, which hands leases to
  * peers; a second one ends at once. A role whose supervisor is gone closes as well.
+ * @returns a promise that resolves when the application has closed.
  */
-export function live(app: INestApplicationContext, life: Life, ready: Ready): void {
-  let closing = false;
-  const close = async (): Promise<void> => {
-    if (closing) process.exit(130);
-    closing = true;
-    say(life.who, 'stopping', '', life.stopping?.());
-    await life.beforeClose?.();
-    await app.close();
-    say(life.who, 'stopped', '', life.stopped?.());
-    if (process.connected) process.disconnect();
-  };
-  const stop = (): void => {
-    close().catch((error: unknown) => {
-      say(life.who, 'error', '', `while stopping: ${String(error)}`);
-      process.exit(1);
-    });
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+export async function live(app: INestApplicationContext, life: Life, ready: Ready): Promise<void> {
+  const { who } = life;
+  await askedToStop(life, ready);
+  say(who, 'stopping', '', life.stopping?.());
+  await life.beforeClose?.();
+  await app.close();
+  say(who, 'stopped', '', life.stopped?.());
+  if (process.connected) process.disconnect();
+}
+
+function askedToStop(life: Life, ready: Ready): Promise<void> {
   process.stdout.on('error', () => undefined);
-  if (process.send === undefined) return;
-  process.on('disconnect', () => (closing ? undefined : stop()));
-  process.on('message', (message: Order) => (message.type === 'stop' ? stop() : life.order?.(message)));
-  process.send(ready);
+  return new Promise((resolve) => {
+    let asked = false;
+    const stop = (): void => {
+      if (asked) process.exit(130);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+    if (process.send === undefined) return;
+    process.on('disconnect', () => (asked ? undefined : stop()));
+    process.on('message', (message: Order) => (message.type === 'stop' ? stop() : life.order?.(message)));
+    process.send(ready);
+  });
 }

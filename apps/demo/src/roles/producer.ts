@@ -14,7 +14,7 @@ export async function runProducer(): Promise<void> {
   });
   const producer = app.get(OrderProducer);
   producer.start();
-  live(app, {
+  await live(app, {
     who: 'producer',
     stopped: () => `announced ${count(producer.announced, 'stream')}`,
     beforeClose: () => producer.stop(),
