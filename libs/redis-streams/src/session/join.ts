@@ -5,6 +5,7 @@ import type { SessionStore } from './store.js';
 
 const LOOK_MS = 50;
 const CHALLENGE_MS = 300;
+const OWN_TRIES = 5;
 
 export interface JoinRequest {
   readonly store: SessionStore;
@@ -42,12 +43,11 @@ export async function joinScope(request: JoinRequest): Promise<Joined> {
     return reply.status === 'joined' ? { sentAt, nextPeerMs: reply.nextPeerMs } : { holder: reply.holder, deadline: reply.deadline };
   };
 
-  const first = await attempt();
+  let first = await attempt();
+  // A heartbeat we gave up waiting for may still reach the server between two tries and move the deadline: that is
+  // our own earlier session, not a rival.
+  for (let tries = 0; 'holder' in first && first.holder === request.earlier && tries < OWN_TRIES; tries++) first = await attempt(first);
   if ('sentAt' in first) return first;
-  if (first.holder === request.earlier) {
-    const own = await attempt(first);
-    if ('sentAt' in own) return own;
-  }
   await store.ring(`challenge ${first.holder}`);
   const until = performance.now() + CHALLENGE_MS;
   while (performance.now() < until && !request.signal.aborted) {
