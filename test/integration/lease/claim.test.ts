@@ -106,7 +106,7 @@ onTopologies(BOTH, 'manual claim', (world) => {
     // A blocking read was answered, and the process died before it asked for the lease. In one script, so that
     // no consumer comes between; once as any producer announces, once as the service does.
     const script = `local id = redis.call('XADD', KEYS[1], '*', 'lbs-input', '{"DataStreamName":"' .. ARGV[1] .. '"}')
-      if ARGV[3] == 'queued' then redis.call('HSET', KEYS[2], ARGV[1], id .. ' 0 queued 0 0 1 -') end
+      if ARGV[3] == 'queued' then redis.call('HSET', KEYS[2], ARGV[1], id .. ' 0 queued 0 0 1 - 0') end
       return redis.call('XREADGROUP', 'GROUP', ARGV[2], 'ghost:1', 'COUNT', '1', 'STREAMS', KEYS[1], '>')`;
     for (const [stream, record] of [['plain', ''], ['announced', 'queued']] as const) {
       await world().cli(['EVAL', script, 2, lbs, keysOf(service).leases, stream, group, record], lbs);

@@ -1,0 +1,69 @@
+import { describe, expect, it, vi } from 'vitest';
+import type { CommandChannel } from '../../../libs/redis-streams/dist/redis/command-channel.js';
+import { fieldsOf, streamsOf } from '../../../libs/redis-streams/dist/redis/compat.js';
+import { withDeadline } from '../../../libs/redis-streams/dist/redis/deadline.js';
+import { ScriptRunner } from '../../../libs/redis-streams/dist/redis/script-runner.js';
+import { sleep } from '../../../libs/redis-streams/dist/redis/sleep.js';
+
+describe('withDeadline', () => {
+  it('passes on what settles in time, and leaves no timer', async () => {
+    vi.useFakeTimers();
+    try {
+      expect(await withDeadline(Promise.resolve(5), 1_000, () => new Error('late'))).toBe(5);
+      await expect(withDeadline(Promise.reject(new Error('own')), 1_000, () => new Error('late'))).rejects.toThrow('own');
+      expect(vi.getTimerCount()).toBe(0);
+      const late = expect(withDeadline(new Promise(() => undefined), 1_000, () => new Error('late'))).rejects.toThrow('late');
+      await vi.advanceTimersByTimeAsync(1_000);
+      await late;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe('sleep', () => {
+  it('ends early on the signal, at once on one that fired, and leaves neither timer nor listener', async () => {
+    const controller = new AbortController();
+    const removed = vi.spyOn(controller.signal, 'removeEventListener');
+    const slept = sleep(60_000, controller.signal);
+    controller.abort();
+    await slept;
+    expect(removed).toHaveBeenCalledTimes(1);
+    await sleep(60_000, controller.signal);
+    await sleep(1);
+  });
+});
+
+describe('replies of either protocol', () => {
+  const entries = [['1-0', ['a', 'b']]];
+  it.each([
+    ['none', null, []], ['RESP2', [['s', entries]], [['s', entries]]], ['a map', new Map([['s', entries]]), [['s', entries]]],
+    ['an object', { s: entries }, [['s', entries]]], ['a flat list', ['s', entries, 't', []], [['s', entries], ['t', []]]],
+  ])('streams of %s', (_, reply, expected) => { expect(streamsOf(reply)).toEqual(expected); });
+
+  it.each([['a list', ['a', 1, 'b', 2]], ['a map', new Map([['a', 1], ['b', 2]])], ['an object', { a: 1, b: 2 }]])('fields of %s', (_, reply) => {
+    expect([...fieldsOf(reply)]).toEqual([['a', 1], ['b', 2]]);
+  });
+  it('fields of nothing', () => { expect(fieldsOf(null).size).toBe(0); });
+});
+
+describe('ScriptRunner', () => {
+  it('sends the source when the server has forgotten the script, and only then', async () => {
+    const sent: string[] = [];
+    let forgets = true;
+    const channel = {
+      call: async (command: string) => {
+        sent.push(command);
+        if (command === 'EVALSHA' && forgets) throw new Error('NOSCRIPT No matching script.');
+        return 'ok';
+      },
+    } as unknown as CommandChannel;
+    const runner = new ScriptRunner(channel);
+    expect(await runner.run('heartbeat', ['a', 'b'], ['c'])).toBe('ok');
+    forgets = false;
+    await runner.run('heartbeat', ['a', 'b'], ['c']);
+    expect(sent).toEqual(['EVALSHA', 'EVAL', 'EVALSHA']);
+    const failing = new ScriptRunner({ call: async () => { throw new Error('WRONGTYPE x'); } } as unknown as CommandChannel);
+    await expect(failing.run('heartbeat', [], [])).rejects.toThrow('WRONGTYPE');
+  });
+});
