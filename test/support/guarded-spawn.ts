@@ -21,28 +21,30 @@ export interface GuardedProcess {
  *   $$ in the subshell is the pid of the outer shell, which `exec` then hands to the command, so there is no
  * moment at which the command runs unguarded. When the command ends first we write a line and the guard goes
  * without a kill, so that it never hits a reused pid. It ignores what Ctrl-C sends to the terminal's group.
- *   Descriptor 9 instead of 0: a shell gives background jobs /dev/null as stdin. 3 is the IPC channel.
+ *   Descriptor 4 is the guard's; 3 is the IPC channel. Not stdin: Node destroys a child's stdin before it emits
+ * `exit`, so the line would never arrive, and the guard would kill a pid that is free by then and remove the
+ * folder of a server that is just being started again.
  */
-const SCRIPT = `exec 9<&0
-( trap '' INT TERM HUP QUIT
-  read -r line <&9 || { kill -9 $$; [ -z "$GUARD_REMOVE_DIR" ] || { sleep 0.2; rm -rf "$GUARD_REMOVE_DIR"; }; }
-) 3<&- >/dev/null 2>&1 &
-exec "$@" 9<&- </dev/null`;
+const GUARD_FD = 4;
+const SCRIPT = `( trap '' INT TERM HUP QUIT
+  read -r line <&4 || { kill -9 $$; [ -z "$GUARD_REMOVE_DIR" ] || { sleep 0.2; rm -rf "$GUARD_REMOVE_DIR"; }; }
+) 3<&- >/dev/null 2>&1 </dev/null &
+exec "$@" 4<&-`;
 
 export function spawnGuarded(command: string, args: readonly string[], options: GuardedOptions = {}): GuardedProcess {
   const child = spawn('/bin/sh', ['-c', SCRIPT, 'guard', command, ...args], {
     cwd: options.cwd,
     env: { ...(options.env ?? process.env), GUARD_REMOVE_DIR: options.removeDir ?? '' },
-    stdio: options.ipc ? ['pipe', 'pipe', 'pipe', 'ipc'] : ['pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', options.ipc ? 'ipc' : 'ignore', 'pipe'],
     // A group of its own: Ctrl-C reaches the test process, which decides what happens to its children.
     detached: true,
   });
-  const stdin = child.stdin as Writable;
-  stdin.on('error', () => undefined);
+  const guard = child.stdio[GUARD_FD] as Writable;
+  guard.on('error', () => undefined);
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => {
-      stdin.end('done\n');
+      guard.end('done\n');
       resolve({ code, signal });
     });
   });
@@ -53,5 +55,5 @@ export function spawnGuarded(command: string, args: readonly string[], options: 
 /** Lets the process end although the child still runs (the guard then ends the child). */
 export function unrefChild({ child }: GuardedProcess): void {
   child.unref();
-  for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as unknown as { unref?(): void })?.unref?.();
+  for (const stream of [child.stdio[GUARD_FD], child.stdout, child.stderr]) (stream as unknown as { unref?(): void })?.unref?.();
 }
