@@ -17,8 +17,9 @@ export const graceful: Scenario = {
       await restart(stage, `c${i}`);
     }
     await stage.pause(Math.max(0, total * 1_000 - 5_000 - stage.elapsedMs));
-    const recovered = [...stage.ledger.accounts.runs()].filter(({ run }) => run.recovered).length;
-    stage.promise('no stream had to wait for a deadline: all were handed on', recovered === 0);
+    // A stream that reached a consumer in its very last moment was never begun there; peers find it at their next look.
+    const taken = [...stage.ledger.accounts.runs()].filter(({ account, run }) => run.recovered && [...account.runs.values()].some(({ owner }) => owner === run.from));
+    stage.promise('no stream in work had to wait for a deadline: all were handed on', taken.length === 0);
   },
 };
 
