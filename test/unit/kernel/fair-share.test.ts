@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { handOverCount } from '../../../libs/redis-streams/dist/kernel/fair-share.js';
+import { handOverCount, lastingSurplus, type Surplus } from '../../../libs/redis-streams/dist/kernel/fair-share.js';
 
 const count = fc.integer({ min: 0, max: 10_000 });
 
@@ -29,5 +29,18 @@ describe('handOverCount', () => {
     fc.assert(fc.property(count, count, (held, share) => {
       expect(handOverCount(held, handOverCount(held, 0, share), share)).toBe(0);
     }));
+  });
+});
+
+describe('lastingSurplus', () => {
+  it('hands over what was too many all the time, and only then', () => {
+    let surplus: Surplus | undefined;
+    const look = (count: number, now: number): number => {
+      const result = lastingSurplus(surplus, count, now, 900);
+      surplus = result.surplus;
+      return result.handOver;
+    };
+    expect([look(5, 0), look(8, 300), look(3, 600), look(9, 899), look(9, 900)]).toEqual([0, 0, 0, 0, 3]);
+    expect([look(4, 1_000), look(0, 1_500), look(4, 1_950), look(4, 2_800), look(4, 2_850)]).toEqual([0, 0, 0, 0, 4]);
   });
 });

@@ -1,5 +1,5 @@
 import { AlreadyClaimedError, ConsumerNameInUseError } from '../errors/index.js';
-import { handOverCount } from '../kernel/fair-share.js';
+import { handOverCount, lastingSurplus, type Surplus } from '../kernel/fair-share.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
@@ -18,6 +18,7 @@ import type { LeaseHandlers, StreamLease, TerminatedConsumer } from './types.js'
 import { Waiter } from './waiter.js';
 
 const COMPARE_EVERY_MS = 1_000;
+const SURPLUS_HOLD_MS = 900;
 
 export interface LeaseConsumerContext {
   readonly redis: RedisConnection;
@@ -40,6 +41,8 @@ export class LeaseConsumer {
   private readonly expired: ExpiredWatch;
   /** Looks in a row at which the server counted more for us than we know. */
   private surplusSeen = 0;
+  /** More leases than the fair share, and since when. */
+  private surplus: Surplus | undefined;
   /** An answer may have been lost: compare notes at the next look, whatever the counts say. */
   private suspect = false;
   private comparedAt = -Infinity;
@@ -179,7 +182,9 @@ export class LeaseConsumer {
     if (!this.options.handOver || survey.members < 2) return;
     const leases = this.portfolio.all();
     const asked = leases.filter((lease) => lease.abortReason === 'rebalance').length;
-    const count = handOverCount(leases.length, asked, survey.share);
+    const holdMs = Math.min(SURPLUS_HOLD_MS, this.context.session.heartbeatMs / 2);
+    const { surplus, handOver: count } = lastingSurplus(this.surplus, handOverCount(leases.length, asked, survey.share), performance.now(), holdMs);
+    this.surplus = surplus;
     if (count === 0) return;
     this.context.events.emit('lease.handOver', { service: this.service, asked: count, held: leases.length, share: survey.share });
     // The youngest first: least has been done on them.

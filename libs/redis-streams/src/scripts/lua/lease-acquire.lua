@@ -104,6 +104,7 @@ local function grant(id, fields, source)
     redis.call('XCLAIM', keys.lbs, group, POOL, '0', id, 'JUSTID')
     return false
   end
+  if source == 'takeover' and not r then source = 'new' end -- its reader died before it owned the stream
   epoch = math.max(epoch + 1, now_us)
   local previous = '-'
   if r then previous = (r.owner == 'retrying' or r.owner == 'released') and r.previous or r.owner end
