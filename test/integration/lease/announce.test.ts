@@ -214,6 +214,9 @@ onTopologies(BOTH, 'announce', (world) => {
     expect(rows.every(({ ageMs }) => ageMs >= 0 && ageMs < 10_000)).toBe(true);
     expect(await a.leases.list(service, { states: ['queued'] })).toHaveLength(1);
     expect(await a.leases.list(service, { owner: a.session!.split(':')[0]! })).toHaveLength(2);
-    expect(await a.leases.stats(service)).toMatchObject({ undelivered: 1, held: 2, members: [{ session: a.session, live: true, held: 2, capacity: 2 }] });
+    const stats = await a.leases.stats(service);
+    // A read that was waiting may have been served the third one, which it then had to leave to others.
+    expect(stats.undelivered + stats.free).toBe(1);
+    expect(stats).toMatchObject({ held: 2, members: [{ session: a.session, live: true, held: 2, capacity: 2 }] });
   });
 });

@@ -8,7 +8,7 @@ import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'manual claim', (world) => {
   /** An owner of these streams, to be started before any other consumer; `die` puts its deadline in the past. */
-  async function owner(service: string, streams: readonly string[]): Promise<{ tokens: Map<string, number>; die(): Promise<void> }> {
+  async function doomed(service: string, streams: readonly string[]): Promise<{ tokens: Map<string, number>; die(): Promise<void> }> {
     const { join, acquire } = internals(world(), service);
     for (const stream of streams) await xadd(world(), service, stream);
     await join('dead:1', 60_000);
@@ -23,7 +23,7 @@ onTopologies(BOTH, 'manual claim', (world) => {
   it('tells every live consumer of each dead owner\'s stream, once; nothing is taken by itself', async () => {
     const service = world().service();
     const told: ExpiredStream[][] = [[], [], []];
-    const { tokens, die } = await owner(service, ['s1', 's2']);
+    const { tokens, die } = await doomed(service, ['s1', 's2']);
     const runs = new Runs();
     const consumers = await Promise.all(told.map((list) =>
       world().consumer(service, { assigned: runs.handler(), expired: (event) => void list.push(event) }, { claim: 'manual' })));
@@ -45,7 +45,7 @@ onTopologies(BOTH, 'manual claim', (world) => {
     const service = world().service();
     const told: ExpiredStream[] = [];
     const runs = new Runs();
-    const { tokens, die } = await owner(service, ['s']);
+    const { tokens, die } = await doomed(service, ['s']);
     await Promise.all([1, 2, 3, 4].map(() =>
       world().consumer(service, { assigned: runs.handler(untilAborted), expired: (event) => void told.push(event) }, { claim: 'manual' })));
     await die();
@@ -70,7 +70,7 @@ onTopologies(BOTH, 'manual claim', (world) => {
 
   it('a dead consumer is forgotten once its last stream was claimed', async () => {
     const service = world().service();
-    const { die } = await owner(service, ['s1', 's2', 's3']);
+    const { die } = await doomed(service, ['s1', 's2', 's3']);
     const a = await world().consumer(service, { assigned: () => undefined, expired: (event) => void event.claim().catch(() => undefined) }, { claim: 'manual' });
     await die();
     await allDone(world(), service);

@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { Runs } from './support/handlers.js';
-import { allDone, keysOf, pendingByConsumer } from './support/keys.js';
+import { internals } from './support/internals.js';
+import { allDone, keysOf, pendingByConsumer, xadd } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 const backoff = { initialMs: 40, factor: 2, maxMs: 1_000, jitter: 0 };
@@ -102,6 +103,24 @@ onTopologies(BOTH, 'retry', (world) => {
     expect(a.all('lease.deadLettered')).toHaveLength(1);
     expect(await a.leases.stats(service)).toMatchObject({ deadLetters: 1, free: 0, held: 0 });
     expect(await world().cli(['HLEN', keysOf(service).leases])).toBe(0);
+  });
+
+  it('a stream that kills each process that takes it ends in the dead letters at maxTakeovers', async () => {
+    const service = world().service();
+    const { join, acquire } = internals(world(), service);
+    await xadd(world(), service, 'poison');
+    for (let i = 1; i <= 3; i++) {
+      await join(`victim${i}:1`);
+      const reply = await acquire(`victim${i}:1`);
+      expect(reply.status === 'ok' && reply.grants.map(({ attempt, takeovers }) => [attempt, takeovers])).toEqual([[i, i - 1]]);
+      await world().cli(['ZADD', keysOf(service).sessions, 1, `victim${i}:1`]);
+    }
+    const runs = new Runs();
+    const a = await world().consumer(service, runs.handler(), { maxTakeovers: 2 });
+    await a.leases.announce(service, 'good');
+    await allDone(world(), service);
+    expect(runs.streams).toEqual(['good']);
+    expect(await a.leases.deadLetters(service)).toMatchObject([{ reason: 'max-takeovers', stream: 'poison', attempts: 4 }]);
   });
 
   it('progress starts the count anew: a checkpoint further on', async () => {

@@ -70,7 +70,7 @@ onTopologies(BOTH, 'share', (world) => {
     child.stopProcess();
     await a.leases.announceMany(service, many(100));
     const left = async (): Promise<Record<string, number>> => {
-      const { unassigned, ...rest } = await pendingByConsumer(world(), service);
+      const { unassigned: _free, ...rest } = await pendingByConsumer(world(), service);
       return rest;
     };
     // One at most sits with the stopped peer: what its blocking read was served.
