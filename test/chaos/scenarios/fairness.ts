@@ -34,7 +34,7 @@ async function scaleOut(world: World, streams: number): Promise<{ ms: number | n
 export const fairness: Scenario = {
   name: 'fairness',
   about: 'a burst of 1,000 streams over 10 consumers: 100 +/- 10 each; scale-out 3 -> 6: a sixth +/- 10 % within 5 s',
-  takesSeconds: 90,
+  takesSeconds: 20,
   run: async (context) => {
     const rounds = context.short ? 1 : 5;
     const spreads: number[][] = [];

@@ -78,7 +78,7 @@ async function staleOf(world: World, held: readonly Run[]): Promise<Run[]> {
 export const pause: Scenario = {
   name: 'pause',
   about: 'random SIGSTOPs of owners, 0.3 to 3 times the ttl: no stale settle is accepted, signals fire, they rejoin',
-  takesSeconds: 200,
+  takesSeconds: 230,
   run: (context) => World.with(context, { ttlMs: TTL_MS, worker: { checkpointEveryMs: 40 } }, async (world) => {
     const target = context.short ? 12 : 500;
     const until = context.seconds === undefined ? Infinity : performance.now() + context.seconds * 1_000;

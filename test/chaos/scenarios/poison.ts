@@ -47,7 +47,7 @@ async function write(world: World, good: number, bad: number): Promise<Map<strin
 export const poison: Scenario = {
   name: 'poison',
   about: '1,000 malformed announcements among 10,000 good: all good complete, all bad are dead letters, no stall above 100 ms',
-  takesSeconds: 60,
+  takesSeconds: 10,
   run: (context) => World.with(context, { ttlMs: 5_000, worker: { quiet: true } }, async (world) => {
     const [good, bad] = context.short ? [1_000, 110] : [10_000, 1_000];
     const kindOf = await write(world, good, bad);

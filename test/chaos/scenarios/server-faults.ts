@@ -90,7 +90,7 @@ function worstRetryRate(world: World): { rate: number; sample: string } {
 export const serverFaults: Scenario = {
   name: 'server-faults',
   about: 'restarts, FLUSHALL, lost groups, connections cut or half-open under load: resumed in 5 s, nothing lost, no hot loop',
-  takesSeconds: 150,
+  takesSeconds: 90,
   run: (context) => World.with(context, { ttlMs: TTL_MS }, async (world) => {
     const proxies = await startProxies(world);
     const { short, seconds } = context;

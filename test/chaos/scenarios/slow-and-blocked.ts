@@ -12,7 +12,7 @@ const TTL_MS = 500;
 export const slowAndBlocked: Scenario = {
   name: 'slow-and-blocked',
   about: 'a slow handler is never taken over; a blocked event loop is, exactly once',
-  takesSeconds: 60,
+  takesSeconds: 30,
   run: (context) => World.with(context, { ttlMs: TTL_MS }, async (world) => {
     const rounds = context.short ? 2 : 15;
     await world.spawn(4);

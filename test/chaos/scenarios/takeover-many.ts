@@ -11,7 +11,7 @@ const TTL_MS = 2_000;
 export const takeoverMany: Scenario = {
   name: 'takeover-many',
   about: '10,000 leases of one killed owner, all running on two survivors within 2 s of its deadline',
-  takesSeconds: 30,
+  takesSeconds: 15,
   run: (context) => {
     const leases = context.short ? 2_000 : 10_000;
     return World.with(context, { ttlMs: TTL_MS, worker: { quiet: true, ledgerPort: undefined } }, async (world) => {

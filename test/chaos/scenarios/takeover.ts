@@ -88,7 +88,7 @@ async function fillWithVolatileKeys(port: number, count: number): Promise<void> 
 export const takeover: Scenario = {
   name: 'takeover',
   about: 'SIGKILLed owners: time from the deadline to the handler running elsewhere, at ttl 1 s and 300 ms',
-  takesSeconds: 360,
+  takesSeconds: 320,
   run: async (context) => {
     const { short, seconds, topology } = context;
     // A scripted fill needs all keys on one node; the cluster form goes without it.
