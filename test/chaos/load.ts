@@ -22,6 +22,8 @@ export class Load {
 
   constructor(private readonly world: World, private readonly options: LoadOptions) {
     this.loop = this.run();
+    // Also when the scenario fails half-way: else it would announce for ever.
+    world.onEnd(() => void (this.running = false));
   }
 
   /** Resolves when every announcement has been answered or refused. */
