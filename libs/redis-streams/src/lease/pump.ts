@@ -74,6 +74,7 @@ export class Pump {
     if (this.round || this.stopped || this.retryTimer) return;
     this.round = this.run().finally(() => {
       this.round = undefined;
+      if (this.dirty) this.look(); // said between the round's last check and here
       this.settleIdle();
     });
   }

@@ -40,8 +40,12 @@ export class Settler {
   private async send(items: readonly SettleItem[]): Promise<ReadonlyArray<'OK' | 'FENCED'>> {
     const sequence = ++this.sequence;
     for (;;) {
-      // Checked before every try: a process past its deadline must not even ask.
-      if (!this.isLive()) return items.map(() => 'FENCED' as const);
+      // Checked before every try: a process past its deadline must not even ask. It ends the whole session, so that
+      // handlers learn that the session was lost, and not that one stream was taken.
+      if (!this.isLive()) {
+        this.onRefused();
+        return items.map(() => 'FENCED' as const);
+      }
       try {
         const statuses = await this.store.settle(this.session, sequence, items);
         if (statuses) return statuses;
