@@ -35,8 +35,8 @@ describe('handOverCount', () => {
 describe('lastingSurplus', () => {
   it('hands over what was too many all the time, and only then', () => {
     let surplus: Surplus | undefined;
-    const look = (count: number, now: number): number => {
-      const result = lastingSurplus(surplus, count, now, 900);
+    const look = (asked: number, now: number): number => {
+      const result = lastingSurplus(surplus, asked, now, 900);
       surplus = result.surplus;
       return result.handOver;
     };

@@ -13,7 +13,7 @@ describe('withDeadline', () => {
       await expect(withDeadline(Promise.reject(new Error('own')), 1_000, () => new Error('late'))).rejects.toThrow('own');
       expect(vi.getTimerCount()).toBe(0);
       const late = expect(withDeadline(new Promise(() => undefined), 1_000, () => new Error('late'))).rejects.toThrow('late');
-      await vi.advanceTimersByTimeAsync(1_000);
+      await vi.advanceTimersByTimeAsync(1_001); // its verdict falls one turn after the timer
       await late;
     } finally {
       vi.useRealTimers();
