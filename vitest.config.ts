@@ -33,13 +33,9 @@ export default defineConfig({
         ...needsServer,
         env: { LEASE_TOPOLOGY: process.env['LEASE_TOPOLOGY'] ?? 'standalone' },
       }),
-      project('cluster', ['test/cluster/**/*.test.ts'], { ...needsServer, env: { LEASE_TOPOLOGY: 'cluster' } }),
       project('docs', ['test/docs/**/*.test.ts'], needsServer),
       // Installs the packed library into scratch apps: npm needs its time.
       project('pack', ['test/pack/**/*.test.ts'], { ...needsServer, testTimeout: 300_000, hookTimeout: 300_000 }),
-      project('types', [], {
-        typecheck: { enabled: true, only: true, include: ['test/types/**/*.test-d.ts'], tsconfig: 'test/tsconfig.json' },
-      }),
     ],
   },
 });

@@ -42,7 +42,7 @@ it('a full server: sessions live on, settles are accepted, announcing says why i
   expect(a.all('lease.fenced')).toEqual([]);
   expect((await a.leases.deadLetters(service)).map(({ reason }) => reason)).toEqual(['no use']);
   const error = await refused;
-  expect(error).toMatchObject({ code: 'CONNECTION', retriable: true });
+  expect(error).toMatchObject({ code: 'BACKPRESSURE', retriable: true });
   expect(String((error as Error).message)).toMatch(/OOM|memory/);
   // A clean stop works as well.
   await a.engine.stop();

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { ConnectionError } from '../errors/index.js';
-import { isTransient } from '../kernel/server-errors.js';
+import { BackpressureError, ConnectionError } from '../errors/index.js';
+import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { announcerKey } from '../keys/lease-keys.js';
 import { Batcher } from '../redis/batcher.js';
 import type { RedisConnection } from '../redis/connection.js';
@@ -62,6 +62,8 @@ export class Announcer {
         const ids = await this.store.announce(this.id, sequence, KEEP_MS, items);
         return ids.map((id) => (id.startsWith('=') ? { status: 'duplicate', id: id.slice(1) } : { status: 'announced', id }));
       } catch (error) {
+        // Waiting here would not make room; the caller can slow down, and the person on call can act.
+        if (isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
         if (!isTransient(error)) throw error;
         if (performance.now() > until) {
           throw new ConnectionError(`announcing to "${this.service}" failed for ${GIVE_UP_MS} ms (${(error as Error).message}); announcing again is safe unless dedupe is off`, error);
