@@ -104,11 +104,14 @@ export class StreamTailer {
 
   private async poll(): Promise<void> {
     const now = performance.now();
-    const due = [...this.readers].filter((reader) => !reader.blocked && reader.nextAt <= now);
-    const size = this.redis.isCluster ? 1 : BLOCK_STREAMS;
-    const chunks: Reader[][] = [];
-    for (let i = 0; i < due.length; i += size) chunks.push(due.slice(i, i + size));
-    await Promise.all(chunks.map((chunk) => this.look(chunk)));
+    const due = new Set([...this.readers].filter((reader) => !reader.blocked && reader.nextAt <= now));
+    const looks: Array<Promise<boolean>> = [];
+    while (due.size > 0) {
+      const chunk = this.redis.isCluster ? [due.values().next().value!] : forOneRead(due);
+      for (const reader of chunk) due.delete(reader);
+      looks.push(this.look(chunk));
+    }
+    await Promise.all(looks);
   }
 
   /** One non-blocking read of some streams. @returns whether the server answered it */
@@ -131,7 +134,7 @@ export class StreamTailer {
     this.blocking = true;
     try {
       while (!this.closed && this.readers.size > 0) {
-        const chosen = [...this.readers].slice(0, BLOCK_STREAMS);
+        const chosen = forOneRead(this.readers);
         for (const reader of chosen) reader.blocked = true;
         this.channel ??= this.redis.blockingFor(chosen[0]!.stream);
         const count = Math.min(...chosen.map((reader) => reader.count));
@@ -166,6 +169,19 @@ export class StreamTailer {
     if (readers.length === 1) readers[0]!.fail(error);
     else for (const reader of readers) void this.look([reader]);
   }
+}
+
+/**
+ * As many as fit into one command, in order. A stream comes at most once in it: the reply tells streams apart by name
+ * only, so of two readers at different places in one stream, one would be served what the other asked for.
+ */
+function forOneRead(readers: Iterable<Reader>): Reader[] {
+  const chosen = new Map<string, Reader>();
+  for (const reader of readers) {
+    if (!chosen.has(reader.stream)) chosen.set(reader.stream, reader);
+    if (chosen.size === BLOCK_STREAMS) break;
+  }
+  return [...chosen.values()];
 }
 
 function readEntry(raw: unknown): StreamEntry {
