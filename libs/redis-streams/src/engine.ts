@@ -1,5 +1,5 @@
-import { ConnectionError, InvalidOptionsError, type OptionProblem } from './errors/index.js';
-import { checkConsumerName, describe } from './keys/names.js';
+import { ClosedError, ConnectionError, InvalidOptionsError, type OptionProblem } from './errors/index.js';
+import { checkConsumerName, checkKeys, describe } from './keys/names.js';
 import { LeaseClient } from './lease/client.js';
 import { LeaseConsumer } from './lease/consumer.js';
 import { resolveLeaseOptions, resolveLeaseTuning, type ResolvedLeaseTuning } from './lease/options.js';
@@ -13,6 +13,7 @@ import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
 import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
 
 const DEFAULT = 'default';
+const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'onError'];
 
 /**
  * Everything of one application: connections, consumers, clients. Works without Nest; the Nest module is a
@@ -34,7 +35,7 @@ export class RedisStreamsEngine {
 
   /** @throws InvalidOptionsError with every problem found. */
   constructor(private readonly options: RedisStreamsOptions = {}) {
-    const problems: OptionProblem[] = [];
+    const problems: OptionProblem[] = [...checkKeys(options, KNOWN), ...checkKeys(options.shutdown ?? {}, ['drainMs'], 'shutdown')];
     const ms = (path: string, value: unknown, fallback: number, min: number, max: number): number => {
       if (value === undefined) return fallback;
       if (typeof value === 'number' && value >= min && value <= max) return value;
@@ -93,8 +94,9 @@ export class RedisStreamsEngine {
     return consumer;
   }
 
-  /** Connects and starts all consumers. Idempotent. @throws ConnectionError | ConsumerNameInUseError */
+  /** Connects and starts all consumers. Idempotent. @throws ConnectionError | ConsumerNameInUseError | ClosedError after a stop */
   start(): Promise<void> {
+    if (!this.starting && (this.draining || this.stopping)) return Promise.reject(new ClosedError('the engine'));
     return (this.starting ??= this.startAll());
   }
 
@@ -166,6 +168,14 @@ function checkConnection(connection: unknown, path: string): OptionProblem[] {
   if (url !== undefined && (typeof url !== 'string' || !/^(rediss?|unix):\/\/|^\//.test(url))) problems.push({ path: `${path}.url`, message: `must be a redis:// or rediss:// URL (got ${describe(url)})` });
   if (cluster !== undefined && (!Array.isArray(cluster?.nodes) || cluster.nodes.length === 0)) problems.push({ path: `${path}.cluster.nodes`, message: 'must list at least one node' });
   if (client !== undefined && typeof (client as { duplicate?: unknown } | null)?.duplicate !== 'function') problems.push({ path: `${path}.client`, message: `must be an ioredis client (got ${describe(client)})` });
+  if (hasKeyPrefix(connection)) problems.push({ path, message: 'must not have a keyPrefix: the names of streams and keys are shared with other programs; put it into the service name and the stream names' });
   if (port !== undefined && (typeof port !== 'number' || !(port > 0 && port < 65_536))) problems.push({ path: `${path}.port`, message: `must be a port number (got ${describe(port)})` });
   return problems;
+}
+
+/** ioredis would put it before some names and not before others, such as those in the replies. */
+function hasKeyPrefix(connection: object): boolean {
+  const { options, client, cluster } = connection as Partial<Record<'options' | 'client' | 'cluster', { options?: object } & object>>;
+  const places = [connection, options, client?.options, cluster?.options] as Array<{ keyPrefix?: unknown; redisOptions?: { keyPrefix?: unknown } } | undefined>;
+  return places.some((place) => Boolean(place?.keyPrefix) || Boolean(place?.redisOptions?.keyPrefix));
 }

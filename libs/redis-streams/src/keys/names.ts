@@ -21,11 +21,21 @@ export function checkConsumerName(name: unknown, path: string): OptionProblem[] 
     : [{ path, message: `must be 1-200 of the characters A-Z a-z 0-9 _ . @ - (got ${describe(name)})` }];
 }
 
-/** Data stream names are the users' own keys: any non-empty string up to 512 bytes. */
+/** Half of a surrogate pair: no UTF-8 stands for it, so the name would arrive as another. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Data stream names are the users' own keys: any non-empty, well-formed string up to 512 bytes. */
 export function checkStreamName(name: unknown, path: string): OptionProblem[] {
-  return typeof name === 'string' && name.length > 0 && Buffer.byteLength(name) <= MAX_STREAM_BYTES
+  return typeof name === 'string' && name.length > 0 && !LONE_SURROGATE.test(name) && Buffer.byteLength(name) <= MAX_STREAM_BYTES
     ? []
-    : [{ path, message: `must be a non-empty string of at most ${MAX_STREAM_BYTES} bytes (got ${describe(name)})` }];
+    : [{ path, message: `must be a non-empty, well-formed string of at most ${MAX_STREAM_BYTES} bytes (got ${describe(name)})` }];
+}
+
+/** A misspelt option must not pass for its default. */
+export function checkKeys(input: object, known: readonly string[], path = ''): OptionProblem[] {
+  return Object.keys(input)
+    .filter((key) => !known.includes(key))
+    .map((key) => ({ path: path === '' ? key : `${path}.${key}`, message: `is not an option; known: ${known.join(', ')}` }));
 }
 
 export function describe(value: unknown): string {

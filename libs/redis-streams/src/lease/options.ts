@@ -1,6 +1,6 @@
 import type { OptionProblem } from '../errors/index.js';
 import { DEFAULT_BACKOFF, type ResolvedBackoff } from '../kernel/backoff.js';
-import { checkServiceName, describe } from '../keys/names.js';
+import { checkKeys, checkServiceName, describe } from '../keys/names.js';
 import type { LeaseConsumerOptions, LeaseTuning } from '../options.js';
 
 export interface ResolvedLeaseTuning {
@@ -45,6 +45,7 @@ export function resolveLeaseTuning(input: LeaseTuning, path: string, base?: Reso
   }
   const backoff = input.backoff ?? {};
   const defaults = base?.backoff ?? DEFAULT_BACKOFF;
+  problems.push(...checkKeys(backoff, Object.keys(DEFAULT_BACKOFF), `${path}.backoff`));
   const initialMs = number('backoff.initialMs', backoff.initialMs, defaults.initialMs, 0, 86_400_000, false);
   const value: ResolvedLeaseTuning = {
     maxLeases: number('maxLeases', input.maxLeases, base?.maxLeases ?? 10_000, 1, 1_000_000),

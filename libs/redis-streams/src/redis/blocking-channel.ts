@@ -15,7 +15,10 @@ export class BlockingChannel {
   private client: Redis | undefined;
   private closed = false;
 
-  constructor(private readonly open: () => Redis) {}
+  constructor(
+    private readonly open: () => Redis,
+    private readonly onClose: () => void,
+  ) {}
 
   /** Runs one command that blocks at most `blockMs`. @throws ConnectionError, or the server's own error. */
   async call(command: string, args: readonly Argument[], blockMs: number): Promise<unknown> {
@@ -48,6 +51,7 @@ export class BlockingChannel {
     this.closed = true;
     this.client?.disconnect();
     this.client = undefined;
+    this.onClose();
   }
 
   private connect(): Redis {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import calculateSlot from 'cluster-key-slot';
-import { ConnectionError } from '../errors/index.js';
+import { ClosedError, ConnectionError } from '../errors/index.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ConnectionOptions } from '../options.js';
 import { BlockingChannel } from './blocking-channel.js';
@@ -17,6 +17,7 @@ export class RedisConnection {
   private bell: Doorbell | undefined;
   private runner: ScriptRunner | undefined;
   private readonly blocking = new Set<BlockingChannel>();
+  private closed = false;
 
   constructor(
     readonly name: string,
@@ -26,10 +27,12 @@ export class RedisConnection {
   ) {}
 
   get commands(): CommandChannel {
+    if (!this.commandChannel) this.throwIfClosed();
     return (this.commandChannel ??= new CommandChannel(() => createClient(this.options, 'command'), this.commandTimeoutMs, this.hooks('command')));
   }
 
   get doorbell(): Doorbell {
+    if (!this.bell) this.throwIfClosed();
     return (this.bell ??= new Doorbell(() => createClient(this.options, 'subscriber'), this.hooks('subscriber')));
   }
 
@@ -43,7 +46,8 @@ export class RedisConnection {
 
   /** A connection for blocking reads of `key`; on Cluster, to the node that serves its slot at that moment. */
   blockingFor(key: string): BlockingChannel {
-    const channel = new BlockingChannel(() => this.dedicated(key));
+    this.throwIfClosed();
+    const channel = new BlockingChannel(() => this.dedicated(key), () => this.blocking.delete(channel));
     this.blocking.add(channel);
     return channel;
   }
@@ -55,6 +59,7 @@ export class RedisConnection {
   }
 
   close(): void {
+    this.closed = true;
     for (const channel of this.blocking) channel.close();
     this.bell?.close();
     this.commandChannel?.close();
@@ -75,6 +80,11 @@ export class RedisConnection {
       maxRetriesPerRequest: null,
       readOnly: false,
     });
+  }
+
+  /** What was never opened must not open now: nobody would close it. */
+  private throwIfClosed(): void {
+    if (this.closed) throw new ClosedError(`the Redis connection "${this.name}"`);
   }
 
   private hooks(role: string): ChannelHooks {

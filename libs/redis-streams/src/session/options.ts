@@ -1,11 +1,11 @@
 import type { OptionProblem } from '../errors/index.js';
-import { describe } from '../keys/names.js';
+import { checkKeys, describe } from '../keys/names.js';
 import type { SessionOptions } from '../options.js';
 
 export type ResolvedSession = Required<SessionOptions>;
 
 export function resolveSessionOptions(input: SessionOptions = {}, path = 'session'): { value: ResolvedSession; problems: OptionProblem[] } {
-  const problems: OptionProblem[] = [];
+  const problems: OptionProblem[] = checkKeys(input, ['ttlMs', 'heartbeatMs', 'marginMs'], path);
   const number = (key: keyof SessionOptions, fallback: number, min: number, max: number, hint: string): number => {
     const value = input[key] ?? fallback;
     if (typeof value !== 'number' || !Number.isFinite(value) || value < min || value > max) {
