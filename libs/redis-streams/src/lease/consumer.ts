@@ -234,7 +234,7 @@ export class LeaseConsumer {
     const { service, context, membership } = this;
     const retiring = membership.session ? this.store.retire(membership.session).catch(() => undefined) : undefined;
     await Promise.all([this.waiter.stop(), this.pump.stop(), retiring]);
-    await Promise.all([this.portfolio.close(context.drainMs, () => membership.isLive()), this.giveBackUnknown()]);
+    await Promise.all([this.portfolio.close(context.drainMs, context.commandTimeoutMs, () => membership.isLive()), this.giveBackUnknown()]);
     const consumer = membership.session ?? context.identity.name;
     const session = await membership.stop();
     if (session) {

@@ -2,6 +2,7 @@ import { toError, type AbortReason } from '../errors/index.js';
 import { decodeAnnouncement } from '../kernel/announcement.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
+import { withDeadline } from '../redis/deadline.js';
 import { Running } from './drain.js';
 import { leaseEntries } from './entries.js';
 import { HeldLease, type LeaseHost } from './held-lease.js';
@@ -119,11 +120,13 @@ export class Portfolio {
   }
 
   /** Hands everything back. Handlers that do not end within `drainMs` keep running without their lease: their settles are refused. */
-  async close(drainMs: number, isLive: () => boolean): Promise<void> {
+  async close(drainMs: number, settleMs: number, isLive: () => boolean): Promise<void> {
     this.closing = true;
     for (const lease of this.all()) this.askBack(lease, 'shutdown');
     await this.running.drained(drainMs);
-    await Promise.allSettled(this.all().map((lease) => (isLive() ? lease.release() : undefined)));
+    const released = Promise.allSettled(this.all().map((lease) => (isLive() ? lease.release() : undefined)));
+    // A settle is tried for as long as the session lives, and a stop must not wait that long for a server that is away.
+    await withDeadline(released, settleMs, () => new Error('unanswered')).catch(() => undefined);
   }
 
   /** Waits for hooks still running. */

@@ -1,4 +1,4 @@
-import { ConsumerNameInUseError } from '../errors/index.js';
+import { ClosedError, ConsumerNameInUseError } from '../errors/index.js';
 import { sleep } from '../redis/sleep.js';
 import type { ResolvedSession } from './options.js';
 import type { SessionStore } from './store.js';
@@ -56,6 +56,8 @@ export async function joinScope(request: JoinRequest): Promise<Joined> {
     if ('sentAt' in again) return again;
     if (again.holder !== first.holder || again.deadline !== first.deadline) break;
   }
+  // Stopped within the 300 ms: the holder has not had its time to answer, so nothing says that it is dead.
+  if (request.signal.aborted) throw new ClosedError(`joining ${request.scope}`);
   const last = await attempt(first);
   if ('sentAt' in last) return last;
   throw new ConsumerNameInUseError(name, last.holder, request.scope);

@@ -1,4 +1,4 @@
-import { ConsumerNameInUseError } from '../errors/index.js';
+import { ClosedError, ConsumerNameInUseError } from '../errors/index.js';
 import { isTransient } from '../kernel/server-errors.js';
 import { isValid, renewed, type SessionClock } from '../kernel/session-clock.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
@@ -75,13 +75,15 @@ export class Membership {
 
   /** Joins; waits for a server that is not there yet until stopped. @throws ConsumerNameInUseError, or what no waiting mends */
   async start(): Promise<void> {
+    if (this.stopping.signal.aborted) throw new ClosedError(`the consumer of ${this.options.scope}`);
     this.stopListening = this.redis.doorbell.listen(this.options.keys.bell, (message) => this.rung(message));
     for (let failures = 0; ; failures++) {
       try {
-        return await this.join();
+        return await (this.joining = this.join());
       } catch (error) {
         if (!isTransient(error) || this.stopping.signal.aborted) throw error;
         await this.backOff(failures);
+        if (this.stopping.signal.aborted) throw error;
       }
     }
   }
@@ -90,6 +92,7 @@ export class Membership {
   async stop(): Promise<string | undefined> {
     this.stopping.abort();
     this.stopListening?.();
+    // A join under way may be accepted yet: then there is a session to say good-bye for.
     await this.joining?.catch(() => undefined);
     this.clearTimers();
     const session = this.session;
@@ -173,7 +176,8 @@ export class Membership {
   expectPeer(nextPeerMs: number): void {
     if (nextPeerMs < 0 || this.stopping.signal.aborted) return;
     clearTimeout(this.peerTimer);
-    this.peerTimer = setTimeout(() => this.hooks.look(), nextPeerMs + 1 + Math.random() * 4);
+    // Bounded: a server whose clock was set back shows deadlines far ahead, and beyond 24 days a timer fires at once.
+    this.peerTimer = setTimeout(() => this.hooks.look(), Math.min(nextPeerMs, 3_600_000) + 1 + Math.random() * 4);
   }
 
   private watch(): void {
@@ -198,6 +202,7 @@ export class Membership {
       try {
         return await this.join();
       } catch (error) {
+        if (this.stopping.signal.aborted) return;
         if (error instanceof ConsumerNameInUseError) return this.hooks.failed(error);
         this.hooks.trouble(error as Error);
         await this.backOff(failures);
