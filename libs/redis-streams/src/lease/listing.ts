@@ -60,7 +60,11 @@ export async function listLeases(redis: RedisConnection, service: string, query:
   } while (cursor !== '0' && views.size < limit);
   const rows = [...views.values()].slice(0, limit);
   if (rows.length === 0) return rows;
-  const checkpoints = (await redis.commands.call('HMGET', [keys.checkpoints, ...rows.map(({ stream }) => stream)])) as Array<string | null>;
+  const checkpoints: Array<string | null> = [];
+  for (let i = 0; i < rows.length; i += SCAN_COUNT) {
+    const streams = rows.slice(i, i + SCAN_COUNT).map(({ stream }) => stream);
+    checkpoints.push(...((await redis.commands.call('HMGET', [keys.checkpoints, ...streams])) as Array<string | null>));
+  }
   return rows.map((row, i) => (checkpoints[i] ? { ...row, checkpoint: checkpoints[i] } : row));
 }
 

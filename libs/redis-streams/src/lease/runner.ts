@@ -90,6 +90,11 @@ async function settleFailure(lease: HeldLease, error: Error, { options, events, 
   await lease.end('retry', String(delayMs), describe(error));
 }
 
+/** Name and message may be anything, also what has no text: the stream must be settled all the same. */
 function describe(error: Error): string {
-  return `${error.name}: ${error.message}`.slice(0, 2_000);
+  try {
+    return `${error.name}: ${error.message}`.slice(0, 2_000);
+  } catch {
+    return 'an error without a text';
+  }
 }

@@ -86,7 +86,7 @@ export class LeaseStore {
       { buffers: true },
     )) as [Buffer, Buffer[][], Buffer[][], number[]];
     if (String(reply[0]) === 'LOST') return { status: 'lost' };
-    const [created, mine, share, members, undelivered, orphans, due, nextDueMs, nextPeerMs] = reply[3] as [
+    const [created, mine, share, members, undelivered, orphans, due, nextDueMs, nextPeerMs] = reply[3].map(Number) as [
       number, number, number, number, number, number, number, number, number,
     ];
     return {

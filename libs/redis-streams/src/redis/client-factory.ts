@@ -29,9 +29,10 @@ export function createClient(connection: ConnectionOptions, role: ConnectionRole
   const shared: RedisOptions = { ...SHARED, connectionName: `nestjs-redis-streams:${role}`, enableReadyCheck: role === 'command' };
   if ('client' in connection && connection.client) {
     const given = connection.client;
-    return given instanceof Cluster || 'nodes' in given
-      ? (given as Cluster).duplicate([], { clusterRetryStrategy: reconnectDelay, redisOptions: shared })
-      : (given as Redis).duplicate(shared);
+    if (!(given instanceof Cluster || 'nodes' in given)) return (given as Redis).duplicate(shared);
+    // Merged here: ioredis 5 would replace them as a whole, and with them user name, password and TLS.
+    const redisOptions = { ...(given as Cluster).options.redisOptions, ...shared };
+    return (given as Cluster).duplicate([], { clusterRetryStrategy: reconnectDelay, redisOptions });
   }
   if ('cluster' in connection && connection.cluster) {
     const options: ClusterOptions = connection.cluster.options ?? {};

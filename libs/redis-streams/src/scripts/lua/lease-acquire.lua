@@ -66,12 +66,21 @@ local function push(id, stream, payload, r, source)
     redis.call('HGET', keys.checkpoints, stream) or '', r.since, source, r.takeovers or 0 }
 end
 
+-- A refused announcement may have a record, made when it was queued. Its name stands first as our announcers write
+-- it, and is found there without decoding what may be too large or too deep for it.
+local function drop_queued(id, fields)
+  local stream = string.match(field(fields, 'lbs-input') or '', '^{"DataStreamName":"([^"\\]+)"')
+  local r = stream and read_record(keys.leases, stream)
+  if r and r.entry == id and r.owner == 'queued' then redis.call('HDEL', keys.leases, stream) end
+end
+
 -- The entry is pending for this session. Answers true when it stays so.
 local function grant(id, fields, source)
   local stream, payload = stream_name(fields, max_entry)
   if not stream then
     bytes = bytes + #(field(fields, 'lbs-input') or '') -- refused ones weigh on the server just the same
     dead_letter(keys, fields, { 'reason', payload, 'entryId', id, 'at', int(now_ms) })
+    drop_queued(id, fields)
     drop_entry(keys.lbs, group, id)
     redis.call('ZREM', keys.free, id)
     rejects[#rejects + 1] = { id, payload }
