@@ -119,7 +119,7 @@ onTopologies(['standalone'], 'regressions with a server that is away', (world) =
   it('a stop does not wait for a session that lasts longer than the drain', async () => {
     const service = world().service();
     const [working, ending] = [gate(), new Runs()];
-    const { engine, leases } = await world().consumer(service, ending.handler(() => working.opened), {
+    const { engine } = await world().consumer(service, ending.handler(() => working.opened), {
       engine: { session: { ttlMs: 60_000 }, commandTimeoutMs: 300, shutdown: { drainMs: 200 } },
     });
     await xadd(world(), service, 's');
@@ -130,10 +130,36 @@ onTopologies(['standalone'], 'regressions with a server that is away', (world) =
       const from = performance.now();
       await engine.stop();
       expect(performance.now() - from).toBeLessThan(5_000);
-      expect(leases.held(service)).toHaveLength(1);
     } finally {
       await resume();
     }
+  });
+
+  it('a client told to give up comes back all the same', async () => {
+    const service = world().service();
+    const { url, port } = world().topology.servers[0]!;
+    const options = { retryStrategy: (times: number) => (times > 1 ? null : 10), enableOfflineQueue: false };
+    const runs = new Runs();
+    const consumer = await world().consumer(service, runs.handler(), { engine: { connection: { url, options }, session: { ttlMs: 1_000 } } });
+    const [server] = world().topology.servers;
+    await server!.kill();
+    await consumer.saw('session.lost');
+    await server!.restart({ empty: true });
+    expect(server!.port).toBe(port);
+    await consumer.saw('session.joined', 2, 20_000);
+    await consumer.leases.announce(service, 's');
+    await allDone(world(), service);
+    expect(runs.streams).toEqual(['s']);
+  });
+
+  it("timeouts of the user's client do not end blocking reads", async () => {
+    const service = world().service();
+    const { url } = world().topology.servers[0]!;
+    const consumer = await world().consumer(service, () => undefined, {
+      engine: { connection: { url, options: { commandTimeout: 300, socketTimeout: 500 } }, session: { ttlMs: 2_000 } },
+    });
+    await consumer.saw('session.renewed', 3);
+    expect(consumer.all('reader.error')).toEqual([]);
   });
 
   it("a command timeout of the user's own client is a passing fault: what it hid is asked again", async () => {

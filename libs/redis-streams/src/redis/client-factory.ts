@@ -23,26 +23,46 @@ const SHARED: RedisOptions = {
   reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
 };
 
+/**
+ * Whatever the user's options say: a client must queue while it connects (subscriptions are made once), subscribe again,
+ * and never give up. ioredis ends for good when a retry strategy answers null, and a consumer would stay deaf for ever.
+ */
+function insisted(options: RedisOptions): RedisOptions {
+  return { ...options, enableOfflineQueue: true, autoResubscribe: true, lazyConnect: false, retryStrategy: neverNull(options.retryStrategy) };
+}
+
+type RetryStrategy = (times: number) => number | void | null;
+
+function neverNull(strategy: RetryStrategy | null | undefined): (times: number) => number {
+  return (times) => {
+    const delay = strategy?.(times);
+    return typeof delay === 'number' ? delay : reconnectDelay(times);
+  };
+}
+
+const CLUSTER: ClusterOptions = { enableOfflineQueue: true, lazyConnect: false };
+
 export function createClient(connection: ConnectionOptions, role: ConnectionRole): Client {
   // A server that is still loading refuses commands for now, which is retried; a subscriber need not ask first, and
   // ioredis keeps a process for 2 s when a client is closed before the answer.
   const shared: RedisOptions = { ...SHARED, connectionName: `nestjs-redis-streams:${role}`, enableReadyCheck: role === 'command' };
   if ('client' in connection && connection.client) {
     const given = connection.client;
-    if (!(given instanceof Cluster || 'nodes' in given)) return (given as Redis).duplicate(shared);
+    if (!(given instanceof Cluster || 'nodes' in given)) return (given as Redis).duplicate(insisted(shared));
     // Merged here: ioredis 5 would replace them as a whole, and with them user name, password and TLS.
     const redisOptions = { ...(given as Cluster).options.redisOptions, ...shared };
-    return (given as Cluster).duplicate([], { clusterRetryStrategy: reconnectDelay, redisOptions });
+    return (given as Cluster).duplicate([], { ...CLUSTER, clusterRetryStrategy: reconnectDelay, redisOptions });
   }
   if ('cluster' in connection && connection.cluster) {
     const options: ClusterOptions = connection.cluster.options ?? {};
     return new Cluster([...connection.cluster.nodes], {
-      clusterRetryStrategy: reconnectDelay,
       slotsRefreshTimeout: 2_000,
       ...options,
+      ...CLUSTER,
+      clusterRetryStrategy: neverNull(options.clusterRetryStrategy),
       redisOptions: { ...shared, ...options.redisOptions },
     });
   }
-  if ('url' in connection && connection.url) return new Redis(connection.url, { ...shared, ...connection.options });
-  return new Redis({ ...shared, ...(connection as RedisOptions) });
+  if ('url' in connection && connection.url) return new Redis(connection.url, insisted({ ...shared, ...connection.options }));
+  return new Redis(insisted({ ...shared, ...(connection as RedisOptions) }));
 }

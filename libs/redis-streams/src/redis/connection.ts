@@ -78,6 +78,9 @@ export class RedisConnection {
       enableReadyCheck: false,
       lazyConnect: false,
       maxRetriesPerRequest: null,
+      // A blocking read is silent for as long as it blocks, and has a deadline of its own.
+      commandTimeout: undefined,
+      socketTimeout: undefined,
       readOnly: false,
     });
   }
