@@ -82,6 +82,7 @@ export class RedisStreamsEngine {
     const { value, problems } = resolveLeaseOptions(options, this.tuning, [...this.connections.keys()], path);
     const key = consumerKey(value.connection, value.service);
     if (this.consumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has an assigned handler for this service already` });
+    if (typeof handlers?.assigned !== 'function') problems.push({ path: `${path}.assigned`, message: `must be a function (got ${describe(handlers?.assigned)})` });
     if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     const { redis, tailer } = this.connection(value.connection);
@@ -148,11 +149,7 @@ export class RedisStreamsEngine {
 
   private report(error: Error, context: ErrorContext): void {
     this.events.emit('error', { error, context });
-    try {
-      this.options.onError?.(error, context);
-    } catch (failure) {
-      this.events.onListenerError(failure);
-    }
+    this.events.guard(() => this.options.onError?.(error, context));
   }
 }
 

@@ -1,6 +1,9 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 
-/** How to reach one Redis: a URL, ioredis options, Sentinel, Cluster, or a client of yours (it is duplicated, never used or closed). */
+/**
+ * How to reach one Redis: a URL, ioredis options, Sentinel, Cluster, or a client of yours (it is duplicated, never used or closed).
+ * A `keyPrefix` is refused. A retry strategy chooses the delays but cannot give up; the offline queue is always on.
+ */
 export type ConnectionOptions =
   | { readonly url: string; readonly options?: RedisOptions }
   | (RedisOptions & { readonly url?: undefined; readonly cluster?: undefined; readonly client?: undefined })
@@ -88,6 +91,6 @@ export interface RedisStreamsOptions {
   };
   /** Defaults of all lease consumers. */
   readonly lease?: LeaseTuning;
-  /** Called with every error nobody else gets: connections, readers, handlers. Must not throw. */
+  /** Called with every error nobody else gets: connections, readers, handlers. What it throws is a process warning. */
   readonly onError?: (error: Error, context: ErrorContext) => void;
 }

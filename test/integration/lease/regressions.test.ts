@@ -4,7 +4,7 @@ import { isTransient } from '../../../libs/redis-streams/dist/kernel/server-erro
 import { createClient } from '../../../libs/redis-streams/dist/redis/client-factory.js';
 import { joinScope } from '../../../libs/redis-streams/dist/session/join.js';
 import { waitUntil } from '../../support/wait.js';
-import { ClosedError, type ConnectionOptions, InvalidOptionsError, RedisStreamsEngine, type StreamLease } from './support/engine.js';
+import { ClosedError, type ConnectionOptions, InvalidOptionsError, type LeaseHandlers, RedisStreamsEngine, type StreamLease } from './support/engine.js';
 import { gate, Runs } from './support/handlers.js';
 import { internals } from './support/internals.js';
 import { allDone, keysOf, xadd } from './support/keys.js';
@@ -91,6 +91,32 @@ onTopologies(BOTH, 'regressions', (world) => {
     await leases.announce(service, 's');
     await saw('lease.deadLettered');
     expect(leases.held(service)).toEqual([]);
+  });
+
+  it('an async onError or listener that fails ends no process', async () => {
+    const service = world().service();
+    const unhandled: unknown[] = [];
+    const listener = (reason: unknown): void => void unhandled.push(reason);
+    process.on('unhandledRejection', listener);
+    world().onEnd(() => { process.off('unhandledRejection', listener); });
+    const told: unknown[] = [];
+    const engine = world().engine({ onError: async () => { throw new Error('from onError'); } });
+    engine.events.onListenerError = (error) => void told.push((error as Error).message);
+    engine.events.on('lease.deadLettered', async () => { throw new Error('from a listener'); });
+    engine.addLeaseConsumer({ service, maxAttempts: 1 }, { assigned: () => { throw new Error('from the handler'); } });
+    await engine.start();
+    await xadd(world(), service, 's');
+    await waitUntil(() => told.length === 2, { what: 'both are told' });
+    await new Promise((resolve) => { setImmediate(resolve); });
+    expect(told).toEqual(['from onError', 'from a listener']);
+    expect(unhandled).toEqual([]);
+  });
+
+  it('a consumer without an assigned handler is refused', () => {
+    const service = world().service();
+    for (const handlers of [{}, { assigned: 'process' }, undefined]) {
+      expect(() => world().engine().addLeaseConsumer({ service }, handlers as unknown as LeaseHandlers)).toThrow(InvalidOptionsError);
+    }
   });
 
   it('a list longer than the arguments of one call', async () => {

@@ -75,9 +75,11 @@ export class RedisStreamsEvents {
     for (const listener of this.all) this.guard(() => listener(typed));
   }
 
-  private guard(call: () => void): void {
+  /** @internal Also for a listener that is an async function, though nobody waits for it: its rejection must not end the process. */
+  guard(call: () => unknown): void {
     try {
-      call();
+      const result = call();
+      if (result instanceof Promise) result.catch((error: unknown) => this.onListenerError(error));
     } catch (error) {
       this.onListenerError(error);
     }
