@@ -62,6 +62,9 @@ export class RedisStreamsEngine {
     for (const [name, connection] of given) problems.push(...checkConnection(connection, name === DEFAULT ? 'connection' : `connections.${name}`));
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     for (const [name, connection] of given) this.addConnection(name, connection);
+    // They have events of their own; the hook is to hear of them as well.
+    this.events.on('connection.error', ({ connection, role, error }) => this.tell(error, { connection, during: `the ${role} connection` }));
+    this.events.on('reader.error', ({ service, error }) => this.tell(error, { service, during: 'reading' }));
   }
 
   get consumerName(): string {
@@ -149,6 +152,10 @@ export class RedisStreamsEngine {
 
   private report(error: Error, context: ErrorContext): void {
     this.events.emit('error', { error, context });
+    this.tell(error, context);
+  }
+
+  private tell(error: Error, context: ErrorContext): void {
     this.events.guard(() => this.options.onError?.(error, context));
   }
 }

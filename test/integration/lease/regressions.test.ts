@@ -166,7 +166,10 @@ onTopologies(['standalone'], 'regressions with a server that is away', (world) =
     const { url, port } = world().topology.servers[0]!;
     const options = { retryStrategy: (times: number) => (times > 1 ? null : 10), enableOfflineQueue: false };
     const runs = new Runs();
-    const consumer = await world().consumer(service, runs.handler(), { engine: { connection: { url, options }, session: { ttlMs: 1_000 } } });
+    const told = new Set<string>();
+    const consumer = await world().consumer(service, runs.handler(), {
+      engine: { connection: { url, options }, session: { ttlMs: 1_000 }, onError: (_, { during }) => void told.add(during) },
+    });
     const [server] = world().topology.servers;
     await server!.kill();
     await consumer.saw('session.lost');
@@ -176,6 +179,7 @@ onTopologies(['standalone'], 'regressions with a server that is away', (world) =
     await consumer.leases.announce(service, 's');
     await allDone(world(), service);
     expect(runs.streams).toEqual(['s']);
+    expect([...told]).toEqual(expect.arrayContaining(['the command connection', 'the subscriber connection', 'reading'])); // onError hears of all
   });
 
   it("timeouts of the user's client do not end blocking reads", async () => {

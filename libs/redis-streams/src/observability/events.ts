@@ -35,7 +35,7 @@ export interface RedisStreamsEventMap {
   'lease.terminated': OfService & { readonly consumer: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
   'reader.error': OfService & { readonly error: Error; readonly retryInMs: number; readonly failures: number };
   'reader.recovered': OfService & { readonly failures: number; readonly downMs: number };
-  /** What `onError` is told: connections, readers, handlers. */
+  /** What `onError` is told, but for connections and readers, which have events of their own. */
   error: { readonly error: Error; readonly context: ErrorContext };
   'hook.error': OfService & { readonly hook: string; readonly error: Error };
 }
