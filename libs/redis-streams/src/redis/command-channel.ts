@@ -8,6 +8,15 @@ export interface ChannelHooks {
   replaced(why: string): void;
 }
 
+export interface CallOptions {
+  /** Bulk strings as Buffers. */
+  readonly buffers?: boolean;
+  /** Default: the connection's command timeout. */
+  readonly timeoutMs?: number;
+  /** A missed deadline says nothing about the connection yet: the deadline is short, and the call will be made again. */
+  readonly keepConnection?: boolean;
+}
+
 /**
  * The shared connection for commands. ioredis reconnects by itself after a clean break; a half-open
  * connection it cannot see, so every call has a deadline here, and a call that misses it takes the whole
@@ -32,12 +41,12 @@ export class CommandChannel {
   }
 
   /** @throws CommandTimeoutError when unanswered in time: it may or may not have run. */
-  async call(command: string, args: readonly Argument[], options: { buffers?: boolean; timeoutMs?: number } = {}): Promise<unknown> {
+  async call(command: string, args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
     if (this.closed) throw new ClosedError('the Redis connection');
     const client = this.client;
     const timeoutMs = options.timeoutMs ?? this.timeoutMs;
     return withDeadline(send(client, options.buffers === true, command, args), timeoutMs, () => {
-      this.replace(client, `${command} unanswered for ${timeoutMs} ms`);
+      if (!options.keepConnection) this.replace(client, `${command} unanswered for ${timeoutMs} ms`);
       return new CommandTimeoutError(command, timeoutMs);
     });
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LUA } from '../scripts/lua.generated.js';
-import type { CommandChannel } from './command-channel.js';
+import type { CallOptions, CommandChannel } from './command-channel.js';
 import type { Argument } from './compat.js';
 
 export type ScriptName = keyof typeof LUA;
@@ -22,13 +22,6 @@ function sources(edit: (text: string) => string): Record<ScriptName, Source> {
 const FLAGGED = sources((text) => text);
 let plain: Record<ScriptName, Source> | undefined;
 
-export interface RunOptions {
-  /** Bulk strings as Buffers. */
-  readonly buffers?: boolean;
-  /** Default: the connection's command timeout. */
-  readonly timeoutMs?: number;
-}
-
 /**
  * Runs embedded scripts: EVALSHA first, EVAL when the server has forgotten the script (restart, failover,
  * SCRIPT FLUSH). A server that does not know script flags (the first line, Redis 7.0) gets them without: all
@@ -39,7 +32,7 @@ export class ScriptRunner {
 
   constructor(private readonly channel: CommandChannel) {}
 
-  async run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: RunOptions = {}): Promise<unknown> {
+  async run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
     try {
       return await this.once(name, keys, args, options);
     } catch (error) {
@@ -49,7 +42,7 @@ export class ScriptRunner {
     }
   }
 
-  private async once(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: RunOptions): Promise<unknown> {
+  private async once(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions): Promise<unknown> {
     const { sha, text } = this.scripts[name];
     try {
       return await this.channel.call('EVALSHA', [sha, keys.length, ...keys, ...args], options);

@@ -46,6 +46,8 @@ export class Membership {
   private clock: SessionClock | undefined;
   /** Session whose heartbeat is under way; a late answer to an earlier one must not hold this one's back. */
   private beatingFor: string | undefined;
+  /** Heartbeats in a row that were not answered. */
+  private missed = 0;
   private beat: NodeJS.Timeout | undefined;
   private watchdog: NodeJS.Timeout | undefined;
   private peerTimer: NodeJS.Timeout | undefined;
@@ -145,7 +147,10 @@ export class Membership {
     let next = heartbeatMs;
     try {
       const timeoutMs = Math.min(options.commandTimeoutMs, heartbeatMs);
-      const reply = await this.store.heartbeat(id, this.name, ttlMs, timeoutMs);
+      // With a short ttl this deadline is short too, and a busy server may miss it: only the second miss in a row
+      // is held against the connection.
+      const reply = await this.store.heartbeat(id, this.name, ttlMs, timeoutMs, this.missed === 0);
+      this.missed = 0;
       if (this.id !== id || !this.clock || this.stopping.signal.aborted) return;
       if (reply.status === 'live') {
         this.clock = renewed(options.session, sentAt);
@@ -158,6 +163,7 @@ export class Membership {
         this.lose(reply.status === 'replaced' ? 'replaced' : 'expired');
       }
     } catch {
+      this.missed++;
       next = Math.min(heartbeatMs, 250) / 2; // the watchdog ends this when it lasts
     } finally {
       if (this.beatingFor === id) this.beatingFor = undefined;

@@ -44,11 +44,11 @@ export class SessionStore {
     return { status: 'joined', nextPeerMs: Number(reply[1]) };
   }
 
-  async heartbeat(session: string, name: string, ttlMs: number, timeoutMs: number): Promise<HeartbeatReply> {
-    const reply = (await this.redis.scripts.run('heartbeat', [this.keys.sessions, this.keys.names], [session, name, ttlMs], { timeoutMs })) as [
-      string,
-      unknown,
-    ];
+  async heartbeat(session: string, name: string, ttlMs: number, timeoutMs: number, keepConnection: boolean): Promise<HeartbeatReply> {
+    const reply = (await this.redis.scripts.run('heartbeat', [this.keys.sessions, this.keys.names], [session, name, ttlMs], {
+      timeoutMs,
+      keepConnection,
+    })) as [string, unknown];
     switch (reply[0]) {
       case 'LIVE':
         return { status: 'live', nextPeerMs: Number(reply[1]) };
