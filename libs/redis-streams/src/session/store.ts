@@ -44,7 +44,7 @@ export class SessionStore {
     return { status: 'joined', nextPeerMs: Number(reply[1]) };
   }
 
-  async heartbeat(session: string, name: string, ttlMs: number, timeoutMs: number, keepConnection: boolean): Promise<HeartbeatReply> {
+  async heartbeat(session: string, name: string, ttlMs: number, timeoutMs: number, keepConnection = false): Promise<HeartbeatReply> {
     const reply = (await this.redis.scripts.run('heartbeat', [this.keys.sessions, this.keys.names], [session, name, ttlMs], {
       timeoutMs,
       keepConnection,
