@@ -28,11 +28,8 @@ export default defineConfig({
     // Most files run servers and children of their own; more at once only makes timing tests measure each other.
     maxWorkers: 2,
     projects: [
-      project('unit', ['test/unit/**/*.test.ts', 'test/conformance/**/*.unit.test.ts'], { testTimeout: 15_000 }),
-      project('integration', ['test/integration/**/*.test.ts'], {
-        ...needsServer,
-        env: { LEASE_TOPOLOGY: process.env['LEASE_TOPOLOGY'] ?? 'standalone' },
-      }),
+      project('unit', ['test/unit/**/*.test.ts'], { testTimeout: 15_000 }),
+      project('integration', ['test/integration/**/*.test.ts'], needsServer),
       project('docs', ['test/docs/**/*.test.ts'], needsServer),
       // Installs the packed library into scratch apps: npm needs its time.
       project('pack', ['test/pack/**/*.test.ts'], { ...needsServer, testTimeout: 300_000, hookTimeout: 300_000 }),

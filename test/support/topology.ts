@@ -5,8 +5,8 @@ export type Topology =
   | { readonly kind: 'standalone'; readonly server: RedisServer; readonly servers: readonly RedisServer[]; stop(): Promise<void> }
   | { readonly kind: 'cluster'; readonly cluster: RedisCluster; readonly servers: readonly RedisServer[]; stop(): Promise<void> };
 
-/** What a suite runs against, so that the same suite runs on both: LEASE_TOPOLOGY=standalone|cluster. */
-export async function startTopology(kind = process.env['LEASE_TOPOLOGY'] ?? 'standalone'): Promise<Topology> {
+/** What a suite runs against, so that the same suite runs on both. */
+export async function startTopology(kind: Topology['kind']): Promise<Topology> {
   switch (kind) {
     case 'standalone': {
       const server = await startRedis();
@@ -16,6 +16,5 @@ export async function startTopology(kind = process.env['LEASE_TOPOLOGY'] ?? 'sta
       const cluster = await startCluster({ masters: 3 });
       return { kind, cluster, servers: cluster.masters, stop: () => cluster.stop() };
     }
-    default: throw new Error(`LEASE_TOPOLOGY must be standalone or cluster, got "${kind}"`);
   }
 }

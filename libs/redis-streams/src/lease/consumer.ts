@@ -200,7 +200,10 @@ export class LeaseConsumer {
     try {
       this.pump.offer(await findUnknown(this.store, session, this.portfolio.ids()));
     } catch (error) {
-      this.trouble(error as Error, 0, 1);
+      // Again at the next heartbeat's look. Looking now would compare, fail and look again as fast as Redis answers.
+      this.suspect = true;
+      const { service, context } = this;
+      context.events.emit('reader.error', { service, error: error as Error, retryInMs: context.session.heartbeatMs, failures: 1 });
     }
   }
 
