@@ -17,9 +17,10 @@ const MAY_IMPORT = {
   redis: ['errors', 'kernel', 'keys', 'scripts', 'observability', 'options'],
   session: ['errors', 'kernel', 'keys', 'redis', 'observability', 'options'],
   lease: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
-  engine: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'observability', 'options'],
-  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'observability', 'options', 'engine'],
-  index: ['errors', 'lease', 'observability', 'options', 'engine', 'module'],
+  partition: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
+  engine: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'observability', 'options'],
+  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'observability', 'options', 'engine'],
+  index: ['errors', 'lease', 'partition', 'observability', 'options', 'engine', 'module'],
 };
 /** Packages a layer may name; the pure ones may name none. */
 const PACKAGES = {

@@ -5,15 +5,28 @@ import { LeaseConsumer } from './lease/consumer.js';
 import { resolveLeaseOptions, resolveLeaseTuning, type ResolvedLeaseTuning } from './lease/options.js';
 import { StreamTailer } from './lease/tailer.js';
 import type { LeaseHandlers } from './lease/types.js';
+import { PartitionClient } from './partition/client.js';
+import { PartitionConsumer } from './partition/consumer.js';
+import { resolvePartitionDefaults, resolvePartitionOptions, type ResolvedPartitionDefaults } from './partition/options.js';
+import { resolveRegistration, StreamRegistry } from './partition/registration.js';
+import type { PartitionHandlers } from './partition/types.js';
 import { RedisStreamsEvents } from './observability/events.js';
-import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, RedisStreamsOptions } from './options.js';
+import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, RedisStreamsOptions, StreamRegistration } from './options.js';
 import { RedisConnection } from './redis/connection.js';
 import { withDeadline } from './redis/deadline.js';
 import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
 import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
 
 const DEFAULT = 'default';
-const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'onError'];
+const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'partition', 'onError'];
+
+interface Connection {
+  readonly redis: RedisConnection;
+  readonly tailer: StreamTailer;
+  readonly client: LeaseClient;
+  readonly registry: StreamRegistry;
+  readonly partitions: PartitionClient;
+}
 
 /**
  * Everything of one application: connections, consumers, clients. Works without Nest; the Nest module is a
@@ -24,11 +37,13 @@ export class RedisStreamsEngine {
   private readonly identity: ConsumerIdentity;
   private readonly session: ResolvedSession;
   private readonly tuning: ResolvedLeaseTuning;
+  private readonly partitioning: ResolvedPartitionDefaults;
   private readonly commandTimeoutMs: number;
   private readonly startTimeoutMs: number;
   private readonly drainMs: number;
-  private readonly connections = new Map<string, { redis: RedisConnection; tailer: StreamTailer; client: LeaseClient }>();
+  private readonly connections = new Map<string, Connection>();
   private readonly consumers = new Map<string, LeaseConsumer>();
+  private readonly partitionConsumers = new Map<string, PartitionConsumer>();
   private starting: Promise<void> | undefined;
   private draining: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
@@ -47,11 +62,13 @@ export class RedisStreamsEngine {
     this.drainMs = ms('shutdown.drainMs', options.shutdown?.drainMs, 5_000, 0, 3_600_000);
     const session = resolveSessionOptions(options.session);
     const lease = resolveLeaseTuning(options.lease ?? {}, 'lease');
-    problems.push(...session.problems, ...lease.problems);
+    const partition = resolvePartitionDefaults(options.partition);
+    problems.push(...session.problems, ...lease.problems, ...partition.problems);
     if (options.consumerName !== undefined) problems.push(...checkConsumerName(options.consumerName, 'consumerName'));
     if (options.onError !== undefined && typeof options.onError !== 'function') problems.push({ path: 'onError', message: `must be a function (got ${describe(options.onError)})` });
     this.session = session.value;
     this.tuning = lease.value;
+    this.partitioning = partition.value;
     this.identity = resolveIdentity(options.consumerName);
     const given: Array<[string, ConnectionOptions]> = [];
     if (options.connection || !options.connections?.[DEFAULT]) given.push([DEFAULT, options.connection ?? { url: 'redis://127.0.0.1:6379' }]);
@@ -98,7 +115,46 @@ export class RedisStreamsEngine {
     return consumer;
   }
 
-  /** Connects and starts all consumers. Idempotent. @throws ConnectionError | ConsumerNameInUseError | ClosedError after a stop */
+  /** Partitioned streams of a connection. @throws InvalidOptionsError when no connection has that name. */
+  partitions(connection: string = DEFAULT): PartitionClient {
+    return this.connection(connection).partitions;
+  }
+
+  /** Registers a stream when the engine starts; after that, use `partitions().register`. @throws InvalidOptionsError */
+  registerStream(registration: StreamRegistration): void {
+    const { value, problems } = resolveRegistration(registration, this.partitioning.namespace, [...this.connections.keys()], `stream "${String(registration?.name)}"`);
+    if (this.starting || this.stopping) problems.push({ path: value.stream, message: 'must be registered before the engine is started; use partitions().register(...) at run time' });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    this.connection(value.connection).registry.add(value);
+  }
+
+  /**
+   * Consumes a registered stream's partitions in a group, once per group and connection. Starts with the engine.
+   * @throws InvalidOptionsError
+   */
+  addPartitionConsumer(options: PartitionConsumerOptions, handlers: PartitionHandlers): PartitionConsumer {
+    const path = `partition consumer of "${options?.stream}" in group "${options?.group}"`;
+    const { value, problems } = resolvePartitionOptions(options, this.partitioning, { connections: [...this.connections.keys()], exclusive: this.identity.exclusive, path });
+    const key = consumerKey(value.connection, `${value.stream}#${value.group}`);
+    if (this.partitionConsumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has a handler for this stream and group already` });
+    if ((typeof handlers?.message === 'function') === (typeof handlers?.batch === 'function')) problems.push({ path, message: 'needs exactly one of the handlers "message" and "batch"' });
+    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    const { redis, registry } = this.connection(value.connection);
+    const { events, identity, session, commandTimeoutMs, drainMs } = this;
+    const consumer = new PartitionConsumer(value, handlers, {
+      redis, events, identity, session, commandTimeoutMs, drainMs,
+      find: (stream, who, signal) => registry.get(stream, who, signal),
+      onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
+    });
+    this.partitionConsumers.set(key, consumer);
+    return consumer;
+  }
+
+  /**
+   * Connects, registers streams and starts all consumers. Idempotent.
+   * @throws ConnectionError | ConsumerNameInUseError | StreamMismatchError | StreamNotRegisteredError | ClosedError after a stop
+   */
   start(): Promise<void> {
     if (!this.starting && (this.draining || this.stopping)) return Promise.reject(new ClosedError('the engine'));
     return (this.starting ??= this.startAll());
@@ -106,7 +162,7 @@ export class RedisStreamsEngine {
 
   /** First half of `stop`: stops reading and hands streams to peers. Announcing, looking and claiming still work. */
   drain(): Promise<void> {
-    return (this.draining ??= Promise.all([...this.consumers.values()].map((consumer) => consumer.stop())).then(() => undefined));
+    return (this.draining ??= Promise.all(this.all().map((consumer) => consumer.stop())).then(() => undefined));
   }
 
   /** Drains, sends what is still to be announced, closes all connections. Idempotent; bounded; never rejects. */
@@ -118,7 +174,7 @@ export class RedisStreamsEngine {
     let last: Error | undefined;
     const forget = this.events.on('connection.error', ({ error }) => (last = error));
     try {
-      const consumers = [...this.consumers.values()].map((consumer) => consumer.start());
+      const consumers = [...this.connections.values()].map(({ registry }) => registry.registerAll()).concat(this.all().map((consumer) => consumer.start()));
       await withDeadline(Promise.all(consumers), this.startTimeoutMs, () => new ConnectionError(`Redis did not answer within ${this.startTimeoutMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
       for (const { redis } of this.connections.values()) void redis.probe();
     } catch (error) {
@@ -129,9 +185,17 @@ export class RedisStreamsEngine {
     }
   }
 
+  private all(): Array<LeaseConsumer | PartitionConsumer> {
+    return [...this.consumers.values(), ...this.partitionConsumers.values()];
+  }
+
   private async stopAll(): Promise<void> {
     await this.drain();
-    await Promise.all([...this.connections.values()].map(({ client }) => withDeadline(client.close(), this.drainMs + this.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during: 'sending the last announcements' }))));
+    const flushed = (closing: Promise<void>, during: string): Promise<void> =>
+      withDeadline(closing, this.drainMs + this.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during }));
+    await Promise.all(
+      [...this.connections.values()].flatMap(({ client, partitions }) => [flushed(client.close(), 'sending the last announcements'), flushed(partitions.close(), 'sending the last messages')]),
+    );
     for (const { redis, tailer } of this.connections.values()) {
       tailer.close();
       redis.close();
@@ -141,10 +205,15 @@ export class RedisStreamsEngine {
   private addConnection(name: string, options: ConnectionOptions): void {
     const redis = new RedisConnection(name, options, this.commandTimeoutMs, this.events);
     const client = new LeaseClient(redis, this.events, (service) => this.consumers.get(consumerKey(name, service)));
-    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client });
+    const registry = new StreamRegistry(redis, this.identity.name, this.partitioning.registrationWaitMs);
+    const partitions = new PartitionClient({
+      redis, events: this.events, registry, connection: name, namespace: this.partitioning.namespace,
+      consumer: (stream, group) => this.partitionConsumers.get(consumerKey(name, `${stream}#${group}`)),
+    });
+    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions });
   }
 
-  private connection(name: string): { redis: RedisConnection; tailer: StreamTailer; client: LeaseClient } {
+  private connection(name: string): Connection {
     const found = this.connections.get(name);
     if (!found) throw new InvalidOptionsError([{ path: 'connection', message: `must be one of ${[...this.connections.keys()].join(', ')} (got ${describe(name)})` }]);
     return found;

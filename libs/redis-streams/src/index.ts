@@ -15,13 +15,23 @@ export type {
   Announcement, AnnounceOptions, AnnounceResult, AnnounceStatus, DisownedStream, EntriesOptions, ExpiredStream, LeaseHandlers, LeaseMember,
   LeaseState, LeaseStats, LeaseView, StreamEntry, StreamInfo, StreamLease, TerminatedConsumer,
 } from './lease/types.js';
+export { PartitionClient, type GroupRef, type StreamRef } from './partition/client.js';
+export type { PartitionConsumer } from './partition/consumer.js';
+export type { PartitionProducer } from './partition/producer.js';
+export type {
+  GroupAssignment, GroupMember, Headers, OutgoingMessage, OwnedPartitionRef, PartitionBatchContext, PartitionContext, PartitionDeadLetter,
+  PartitionHandlers, PartitionHooks, PartitionLag, PartitionMessage, PartitionOwner, PartitionsEvent, PartitionsLost, PartitionsRevoked,
+  Position, SentMessage,
+} from './partition/types.js';
 export { RedisStreamsEvents } from './observability/events.js';
 export type { RedisStreamsEvent, RedisStreamsEventMap, RedisStreamsEventName } from './observability/events.js';
 export type {
-  BackoffOptions, ConnectionOptions, ErrorContext, LeaseConsumerOptions, LeaseTuning, RedisStreamsOptions, SessionOptions,
+  BackoffOptions, ConnectionOptions, CustomPartitioner, ErrorContext, LeaseConsumerOptions, LeaseTuning, PartitionConsumerOptions,
+  PartitionDefaults, PartitionTuning, RedisStreamsOptions, RetentionOptions, RetryOptions, SessionOptions, StreamRegistration,
 } from './options.js';
 export {
-  AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FencedError,
-  InvalidOptionsError, LeaseAbortedError, RedisStreamsError,
+  AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FencedError, HandlerTimeoutError,
+  InvalidOptionsError, LeaseAbortedError, PartitionFullError, PartitionLostError, RedisStreamsError, StreamMismatchError,
+  StreamNotRegisteredError,
 } from './errors/index.js';
-export type { AbortReason, ErrorCode, OptionProblem } from './errors/index.js';
+export type { AbortReason, ErrorCode, OptionProblem, PartitionLossReason } from './errors/index.js';

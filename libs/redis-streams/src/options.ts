@@ -67,10 +67,103 @@ export interface ErrorContext {
   readonly connection?: string;
   readonly service?: string;
   readonly stream?: string;
+  readonly group?: string;
+  readonly partition?: number;
   readonly attempt?: number;
   readonly token?: number;
   /** What was being done, in words. */
   readonly during: string;
+}
+
+export interface RetentionOptions {
+  /** Messages a partition keeps at most. Default 1,000,000. */
+  readonly maxEntries?: number;
+  /** How long messages are kept after every group has committed them, for seeking back and for new groups. Default 0 ms. */
+  readonly keepMs?: number;
+  /**
+   * A partition with `maxEntries` messages that not every group has committed: `reject` (default) refuses new ones with a
+   * PartitionFullError; `drop-oldest` deletes unread messages, counts them and raises `partition.dropped`.
+   */
+  readonly whenFull?: 'reject' | 'drop-oldest';
+}
+
+/** A hash of your own. Every process must give the same function under the same name. */
+export interface CustomPartitioner {
+  readonly name: string;
+  /** @returns a whole number from 0 to `partitions` - 1 */
+  partition(key: string, partitions: number): number;
+}
+
+/** A partitioned stream. The first registration stands for good; one that differs is refused with a StreamMismatchError. */
+export interface StreamRegistration {
+  /** Up to 200 of the characters A-Z a-z 0-9 _ . - */
+  readonly name: string;
+  /** Put before the name, so that several applications can share a Redis. Default: the option `partition.namespace`. */
+  readonly namespace?: string;
+  /** Name of the connection; default: the one given as `connection`. */
+  readonly connection?: string;
+  /** 1 to 10,000. The bound of how many consumers of a group can work at once. Cannot be changed later. */
+  readonly partitions: number;
+  /** Hash slots over which the partitions are spread on Redis Cluster. Default 1. Cannot be changed later. */
+  readonly shards?: number;
+  /** Default `murmur2`, as Kafka; `fnv1a` as segmenter. */
+  readonly partitioner?: 'murmur2' | 'fnv1a' | CustomPartitioner;
+  readonly retention?: RetentionOptions;
+}
+
+export interface RetryOptions extends BackoffOptions {
+  /** Deliveries of a message before it goes to the dead-letter stream. Default 5. */
+  readonly maxAttempts?: number;
+}
+
+/** What a partition consumer may set; `RedisStreamsOptions.partition` holds the defaults for all of them. */
+export interface PartitionTuning {
+  /** Different keys of one partition that are handled side by side. Default 1. A key never overtakes itself. */
+  readonly concurrency?: number;
+  /** Messages of a partition read ahead and not yet committed: at most so many run again when this process dies. Default 256. */
+  readonly prefetch?: number;
+  /**
+   * Hand messages over in batches of at most so many: the handler gets arrays, returns to acknowledge all of them, and after a
+   * failure gets each of them alone. Whatever is there is handed over; nothing waits for a batch to fill. Default: one by one.
+   */
+  readonly batch?: number;
+  /** `auto` (default): the handler's return acknowledges. `manual`: `ctx.ack()` does; the key waits for it. */
+  readonly ack?: 'auto' | 'manual';
+  /** Not acknowledged for this long: the signal aborts, and the message is delivered again as after a failure. Default 300,000 ms. */
+  readonly maxProcessingMs?: number;
+  readonly retry?: RetryOptions;
+  /**
+   * Deaths of a process on one message before the message goes to the dead-letter stream. After two deaths in a row at
+   * one place its messages run one at a time, recorded before each; the one that was running at the further deaths is
+   * parked. At least 3; default 5; 0: never.
+   */
+  readonly maxCrashes?: number;
+  /** Where a group begins that has never run. Default `earliest`. A string is an entry id; a Date a moment. */
+  readonly startFrom?: 'earliest' | 'latest' | Date | string;
+  /**
+   * After a clean stop, keep this process's partitions for its return under the same consumer name for so long: a rolling
+   * restart then moves nothing, at the price that nobody handles them meanwhile. Needs a consumer name of its own
+   * (`consumerName` or POD_NAME). Default 0: handed over at once.
+   */
+  readonly rejoinMs?: number;
+}
+
+export interface PartitionConsumerOptions extends PartitionTuning {
+  /** A registered stream's name. */
+  readonly stream: string;
+  /** Consumers of one group share the partitions; each group gets every message. */
+  readonly group: string;
+  /** Default: the option `partition.namespace`. */
+  readonly namespace?: string;
+  /** Name of the connection; default: the one given as `connection`. */
+  readonly connection?: string;
+}
+
+export interface PartitionDefaults extends PartitionTuning {
+  /** Put before the names of streams that give none. Default: none. */
+  readonly namespace?: string;
+  /** How long handlers and producers wait at the start for somebody to register their stream. Default 5,000 ms. */
+  readonly registrationWaitMs?: number;
 }
 
 export interface RedisStreamsOptions {
@@ -91,6 +184,8 @@ export interface RedisStreamsOptions {
   };
   /** Defaults of all lease consumers. */
   readonly lease?: LeaseTuning;
+  /** Defaults for all partition consumers. */
+  readonly partition?: PartitionDefaults;
   /** Called with every error nobody else gets: connections, readers, handlers. What it throws is a process warning. */
   readonly onError?: (error: Error, context: ErrorContext) => void;
 }

@@ -8,7 +8,12 @@ export type ErrorCode =
   | 'ALREADY_CLAIMED'
   | 'CONSUMER_NAME_IN_USE'
   | 'BACKPRESSURE'
-  | 'CLOSED';
+  | 'CLOSED'
+  | 'STREAM_NOT_REGISTERED'
+  | 'STREAM_MISMATCH'
+  | 'PARTITION_FULL'
+  | 'PARTITION_LOST'
+  | 'HANDLER_TIMEOUT';
 
 /** What a handler threw, as an Error. Anything may be thrown, also what `String` cannot convert. */
 export function toError(thrown: unknown): Error {
@@ -74,7 +79,7 @@ export class FencedError extends RedisStreamsError {
     readonly token: number,
     readonly operation: string,
   ) {
-    super('FENCED', `${operation} of "${resource}" refused: token ${token} is stale, the stream has another owner or is finished`, false);
+    super('FENCED', `${operation} of "${resource}" refused: token ${token} is stale, it has another owner by now, or is finished`, false);
   }
 }
 
@@ -131,5 +136,75 @@ export class BackpressureError extends RedisStreamsError {
 export class ClosedError extends RedisStreamsError {
   constructor(what: string) {
     super('CLOSED', `${what} is closed`, false);
+  }
+}
+
+/** Nobody has registered a partitioned stream of that name. */
+export class StreamNotRegisteredError extends RedisStreamsError {
+  constructor(readonly stream: string, who: string) {
+    super(
+      'STREAM_NOT_REGISTERED',
+      `${who}: nobody has registered the stream "${stream}"; register it in one of the applications (RedisStreamsModule.registerStream({ name, partitions })), or check the name and the namespace`,
+      false,
+    );
+  }
+}
+
+/** The stream is registered, and differently. The first registration stands. */
+export class StreamMismatchError extends RedisStreamsError {
+  constructor(
+    readonly stream: string,
+    /** What differs: `partitions: 12 here, 16 as registered`. */
+    readonly differences: readonly string[],
+    readonly registeredBy: string,
+  ) {
+    super(
+      'STREAM_MISMATCH',
+      `the stream "${stream}" was registered by ${registeredBy} and differs: ${differences.join('; ')}. The first registration stands: make this one equal, or choose another name`,
+      false,
+    );
+  }
+}
+
+/** A partition holds `maxEntries` messages that some group has not committed. Nothing of the refused message was stored. */
+export class PartitionFullError extends RedisStreamsError {
+  constructor(
+    readonly stream: string,
+    readonly partition: number,
+    maxEntries: number,
+  ) {
+    super(
+      'PARTITION_FULL',
+      `partition ${partition} of "${stream}" is full: ${maxEntries} messages that not every group has committed; see why its consumers lag (or remove a group that is no longer used), then send again`,
+      true,
+    );
+  }
+}
+
+/** Why a partition was taken from this process. */
+export type PartitionLossReason = 'session-lost' | 'fenced' | 'shutdown' | 'rebalance';
+
+const LOSS_TEXT: Record<PartitionLossReason, string> = {
+  'session-lost': 'this process was silent past its deadline, so its partitions belong to others now',
+  fenced: 'another owner has been granted the partition, or its position was moved',
+  shutdown: 'the application is stopping and the handler did not end in time',
+  rebalance: 'the partition moves to a peer and the handler did not end in time',
+};
+
+/** The `signal.reason` of a handler whose partition has gone: it is handled again by the next owner. */
+export class PartitionLostError extends RedisStreamsError {
+  constructor(
+    readonly stream: string,
+    readonly partition: number,
+    readonly reason: PartitionLossReason,
+  ) {
+    super('PARTITION_LOST', `partition ${partition} of "${stream}" lost: ${LOSS_TEXT[reason]}`, false);
+  }
+}
+
+/** A handler has not acknowledged within `maxProcessingMs`; the `signal.reason` then. The message is delivered again. */
+export class HandlerTimeoutError extends RedisStreamsError {
+  constructor(what: string, maxProcessingMs: number) {
+    super('HANDLER_TIMEOUT', `${what} was not acknowledged within ${maxProcessingMs} ms (maxProcessingMs)`, true);
   }
 }

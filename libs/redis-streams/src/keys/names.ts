@@ -43,3 +43,10 @@ export function describe(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value);
   return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
 }
+
+const PART = /^[A-Za-z0-9_.-]{1,200}$/;
+
+/** Name of a partitioned stream, its namespace or a consumer group: a part of key names and hash tags that never holds a separator. */
+export function checkPartName(name: unknown, path: string): OptionProblem[] {
+  return typeof name === 'string' && PART.test(name) ? [] : [{ path, message: `must be 1-200 of the characters A-Z a-z 0-9 _ . - (got ${describe(name)})` }];
+}

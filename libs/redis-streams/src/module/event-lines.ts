@@ -12,6 +12,7 @@ export interface EventLine {
 /** Events at this level are not even formatted when it is off: they come with every stream. */
 export const DEBUG_EVENTS: ReadonlySet<RedisStreamsEvent['type']> = new Set([
   'session.renewed', 'lease.announced', 'lease.assigned', 'lease.completed', 'lease.checkpointed',
+  'partition.committed',
 ]);
 
 /** The line of each event. */
@@ -35,7 +36,7 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
     case 'session.lost':
       return event.why === 'replaced'
         ? failure(`session ${event.session} of ${event.scope} lost: another process has taken its name`)
-        : warn(`session ${event.session} of ${event.scope} lost (${event.why}): its streams go to others; joining again`);
+        : warn(`session ${event.session} of ${event.scope} lost (${event.why}): what it held goes to others; joining again`);
     case 'session.left':
       return log(`left ${event.scope}, session ${event.session}`);
     case 'lease.announced':
@@ -69,6 +70,30 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
       return event.reason === 'closed'
         ? log(`${event.service}: consumer ${event.consumer} ended`)
         : failure(`${event.service}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
+    case 'partition.planned':
+      return log(`${event.stream}#${event.group}: plan ${event.generation} for ${event.members} members moves ${event.moved} partitions`);
+    case 'partition.assigned':
+      return log(`${at(event)} assigned${FROM[event.from]}, token ${event.token}`);
+    case 'partition.revoked':
+      return log(`${at(event)} handed over (${event.reason}) after ${event.drainMs.toFixed(0)} ms, token ${event.token}`);
+    case 'partition.lost':
+      return warn(`${at(event)} lost (${event.reason}), token ${event.token}`);
+    case 'partition.committed':
+      return debug(`${at(event)} committed up to ${event.watermark}, ${event.messages} messages, token ${event.token}`);
+    case 'partition.retried':
+      return warn(`${at(event)} message ${event.id}${keyed(event.key)} failed, attempt ${event.attempt}; again in ${event.delayMs} ms`, event.error);
+    case 'partition.deadLettered':
+      return failure(`${at(event)} message ${event.id}${keyed(event.key)} went to the dead-letter stream: ${event.reason}, attempt ${event.attempt}`, event.error);
+    case 'partition.suspected':
+      return failure(`${at(event)} has lost ${event.losses} owners in a row at one place: its messages run one by one until the one that ends its process is known`);
+    case 'partition.dropped':
+      return { ...failure(`${event.stream}/${event.partition}: ${event.messages} unread messages dropped, the partition is full`), throttle: `${event.type} ${event.stream}/${event.partition}` };
+    case 'partition.paused':
+      return log(`${event.stream}#${event.group}: ${event.partitions === 'all' ? 'all partitions are paused' : event.partitions.length === 0 ? 'nothing is paused' : `paused: partitions ${event.partitions.join(', ')}`}`);
+    case 'partition.terminated':
+      return event.reason === 'closed'
+        ? log(`${event.stream}#${event.group}: consumer ${event.consumer} ended`)
+        : failure(`${event.stream}#${event.group}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
     case 'reader.error':
       return {
         ...warn(`${event.service}: reading failed ${event.failures} times, again in ${event.retryInMs} ms: ${event.error.message}`),
@@ -94,6 +119,17 @@ function errorLine(context: ErrorContext, error: Error): EventLine {
 
 function of(event: { service: string; stream?: string }): string {
   return `${event.service}: stream ${event.stream === undefined ? '(unreadable announcement)' : `"${event.stream}"`}`;
+}
+
+const FROM = { free: '', dead: ' (its owner died)', regranted: ' (again)' } as const;
+
+function at({ stream, group, partition }: { stream: string; group: string; partition: number }): string {
+  return `${stream}/${partition}#${group}:`;
+}
+
+/** Keys are the users' own, so they are quoted and cut. */
+function keyed(key: string | undefined): string {
+  return key === undefined ? '' : ` of key ${JSON.stringify(key.slice(0, 60))}`;
 }
 
 const debug = (text: string): EventLine => ({ level: 'debug', text });

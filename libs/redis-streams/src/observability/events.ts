@@ -1,4 +1,4 @@
-import type { AbortReason } from '../errors/index.js';
+import type { AbortReason, PartitionLossReason } from '../errors/index.js';
 import type { ErrorContext } from '../options.js';
 
 interface OfService {
@@ -8,6 +8,16 @@ interface OfStream extends OfService {
   readonly stream: string;
   readonly token: number;
   readonly owner: string;
+}
+
+interface OfGroup {
+  /** Full name: with its namespace. */
+  readonly stream: string;
+  readonly group: string;
+}
+interface OfPartition extends OfGroup {
+  readonly partition: number;
+  readonly token: number;
 }
 
 /** Everything that happens, by name. Logs, stats and metrics are made from these and nothing else. */
@@ -33,6 +43,18 @@ export interface RedisStreamsEventMap {
   'lease.deadLettered': OfService & { readonly stream?: string; readonly entryId: string; readonly reason: string; readonly attempt?: number; readonly token?: number };
   'lease.handOver': OfService & { readonly asked: number; readonly held: number; readonly share: number };
   'lease.terminated': OfService & { readonly consumer: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
+  'partition.planned': OfGroup & { readonly generation: number; readonly members: number; readonly moved: number };
+  'partition.assigned': OfPartition & { readonly from: 'free' | 'dead' | 'regranted' };
+  'partition.revoked': OfPartition & { readonly reason: 'rebalance' | 'shutdown'; readonly drainMs: number };
+  'partition.lost': OfPartition & { readonly reason: PartitionLossReason };
+  'partition.committed': OfPartition & { readonly watermark: string; readonly messages: number };
+  'partition.retried': OfPartition & { readonly id: string; readonly key: string | undefined; readonly attempt: number; readonly delayMs: number; readonly error: Error };
+  'partition.deadLettered': OfPartition & { readonly id: string; readonly key: string | undefined; readonly reason: string; readonly attempt: number; readonly error?: Error };
+  /** Owners died here `losses` times without progress: messages run one by one until the culprit is known. */
+  'partition.suspected': OfPartition & { readonly losses: number };
+  'partition.dropped': { readonly stream: string; readonly partition: number; readonly messages: number };
+  'partition.paused': OfGroup & { readonly partitions: 'all' | readonly number[] };
+  'partition.terminated': OfGroup & { readonly consumer: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
   'reader.error': OfService & { readonly error: Error; readonly retryInMs: number; readonly failures: number };
   'reader.recovered': OfService & { readonly failures: number; readonly downMs: number };
   /** What `onError` is told, but for connections and readers, which have events of their own. */

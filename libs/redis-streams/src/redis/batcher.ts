@@ -3,8 +3,8 @@ import { BackpressureError, ClosedError } from '../errors/index.js';
 export interface BatcherOptions<In, Out> {
   /** What is batched, for messages. */
   readonly what: string;
-  /** Sends one batch; answers one result per item, in order. Called again only after it has settled. */
-  readonly send: (items: readonly In[]) => Promise<readonly Out[]>;
+  /** Sends one batch; answers one result per item, in order; an Error rejects its item. Called again only after it has settled. */
+  readonly send: (items: readonly In[]) => Promise<ReadonlyArray<Out | Error>>;
   /** Size of one item in bytes. Default 0. */
   readonly sizeOf?: (item: In) => number;
   readonly maxItems: number;
@@ -65,7 +65,11 @@ export class Batcher<In, Out> {
       const batch = this.take();
       try {
         const results = await this.options.send(batch.map(({ item }) => item));
-        batch.forEach((entry, i) => entry.resolve(results[i] as Out));
+        batch.forEach((entry, i) => {
+          const result = results[i] as Out | Error;
+          if (result instanceof Error) entry.reject(result);
+          else entry.resolve(result);
+        });
       } catch (error) {
         for (const entry of batch) entry.reject(error);
       }

@@ -20,8 +20,8 @@ export class BlockingChannel {
     private readonly onClose: () => void,
   ) {}
 
-  /** Runs one command that blocks at most `blockMs`. @throws ConnectionError, or the server's own error. */
-  async call(command: string, args: readonly Argument[], blockMs: number): Promise<unknown> {
+  /** Runs one command that blocks at most `blockMs`; `buffers`: bulk strings as Buffers. @throws ConnectionError, or the server's own error. */
+  async call(command: string, args: readonly Argument[], blockMs: number, buffers = true): Promise<unknown> {
     if (this.closed) throw new ClosedError('the blocking connection');
     const client = (this.client ??= this.connect());
     let broken: (error: Error) => void = () => undefined;
@@ -31,7 +31,7 @@ export class BlockingChannel {
     try {
       if (client.status === 'end') onEnd();
       return await withDeadline(
-        Promise.race([send(client, true, command, args), break_]),
+        Promise.race([send(client, buffers, command, args), break_]),
         blockMs + GRACE_MS,
         () => new ConnectionError(`a read that blocks for ${blockMs} ms was not answered within ${blockMs + GRACE_MS} ms`),
       );

@@ -16,7 +16,7 @@ export interface MembershipOptions {
   readonly identity: ConsumerIdentity;
   readonly session: ResolvedSession;
   /** Kept beside the session on the server; a capability's own (for leases, the capacity). */
-  readonly meta: string;
+  readonly meta: string | ((session: string) => string);
   readonly commandTimeoutMs: number;
 }
 
@@ -25,8 +25,8 @@ export interface MembershipHooks {
   joined(session: string): void;
   /** The session ended against our will: nothing it held may be touched any more. Called once per session, synchronously. */
   lost(session: string, why: 'expired' | 'silent' | 'replaced'): void;
-  /** A heartbeat was accepted, or a peer passed its deadline, or the bell rang: look for work. */
-  look(): void;
+  /** A heartbeat was accepted, or a peer passed its deadline, or the bell rang (then with what it said): look for work. */
+  look(ring?: string): void;
   /** Joining is hopeless until somebody changes the configuration. */
   failed(error: Error): void;
   /** Joining failed for now and is tried again. */
@@ -119,7 +119,7 @@ export class Membership {
       scope: options.scope,
       session,
       name: this.name,
-      meta: options.meta,
+      meta: typeof options.meta === 'string' ? options.meta : options.meta(session),
       options: options.session,
       timeoutMs: options.commandTimeoutMs,
       earlier: this.id,
@@ -225,7 +225,7 @@ export class Membership {
       if (message.slice('challenge '.length) === this.id && this.isLive()) void this.heartbeat();
       return;
     }
-    if (this.isLive()) this.hooks.look();
+    if (this.isLive()) this.hooks.look(message);
   }
 
   private clearTimers(): void {

@@ -1,0 +1,67 @@
+import type { PartitionWindow } from '../kernel/partition-window.js';
+import type { RawMessage } from './delivery.js';
+import type { CommitAnswer, CommitItem, OpenedPartition, Parked } from './partition-store.js';
+
+const LAG_EVERY_MS = 1_000;
+const TRIM_EVERY = 1_024;
+
+/** What the next commit of one partition says, and what the last answers told. */
+export class CommitDraft {
+  /** The suspect that runs, to be known before it does. */
+  mark: CommitItem['mark'];
+  private parked: Parked[] = [];
+  private sequence = 0;
+  private passed = 0;
+  private trimmedPassed = 0;
+  private sampledLag: number;
+  private sampledAt = 0;
+  private sampledPassed = 0;
+
+  constructor(
+    private readonly partition: number,
+    private readonly token: number,
+    private readonly opened: OpenedPartition,
+    private readonly window: PartitionWindow<RawMessage>,
+  ) {
+    this.sampledLag = opened.lag;
+  }
+
+  park(letter: Parked): void {
+    this.parked.push(letter);
+  }
+
+  /** Messages not finished, as far as known. */
+  get behind(): number {
+    return Math.max(this.window.open, this.sampledLag - (this.passed - this.sampledPassed));
+  }
+
+  /** Committed messages wait to be trimmed: an idle partition must not keep them until the next message. */
+  get needsTrim(): boolean {
+    return this.passed > this.trimmedPassed;
+  }
+
+  /** To be sent until answered: what is in it is in no other. */
+  item(now: number): CommitItem {
+    const progress = this.window.progress();
+    this.passed = progress.passed;
+    const wantLag = now - this.sampledAt >= LAG_EVERY_MS;
+    if (wantLag) this.sampledAt = now;
+    const trim = this.passed - this.trimmedPassed >= TRIM_EVERY || (wantLag && this.needsTrim);
+    if (trim) this.trimmedPassed = this.passed;
+    const { parked } = this;
+    this.parked = [];
+    const { entriesRead, dropped } = this.opened;
+    return {
+      partition: this.partition, token: this.token, sequence: ++this.sequence, progress, parked, trim, wantLag, dropped, mark: this.mark,
+      entriesRead: entriesRead < 0 ? -1 : entriesRead + this.passed,
+    };
+  }
+
+  accepted(item: CommitItem, answer: Exclude<CommitAnswer, 'FENCED'>): void {
+    if (typeof answer === 'number' && answer >= 0) {
+      this.sampledLag = answer;
+      this.sampledPassed = item.progress.passed;
+    }
+    this.window.committed(item.progress);
+  }
+}

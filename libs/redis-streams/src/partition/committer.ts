@@ -1,0 +1,116 @@
+import { FencedError } from '../errors/index.js';
+import { isTransient } from '../kernel/server-errors.js';
+import { sleep } from '../redis/sleep.js';
+import type { OwnedPartition } from './owned-partition.js';
+import type { CommitAnswer, CommitItem, PartitionStore } from './partition-store.js';
+
+/** Commits of a busy shard follow each other at this distance, unless read ahead runs out. */
+const GAP_MS = 5;
+const RETRY_MS = 100;
+const MOST = 128;
+
+export interface CommitterHost {
+  isLive(): boolean;
+  committed(partition: OwnedPartition, item: CommitItem): void;
+  fenced(partition: OwnedPartition): void;
+  trouble(partition: OwnedPartition, error: Error): void;
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Commits the progress of one shard's partitions: one script call at a time for all that have any. A call is made again
+ * until it is answered; its sequence numbers make it the same call, so one that arrives late, or twice, moves
+ * no position back.
+ */
+export class Committer {
+  private dirty = new Map<OwnedPartition, Waiter[]>();
+  private running: Promise<void> | undefined;
+  private startedAt = -Infinity;
+  private hurry: (() => void) | undefined;
+
+  constructor(
+    private readonly store: PartitionStore,
+    private readonly shard: number,
+    private readonly host: CommitterHost,
+  ) {}
+
+  mark(partition: OwnedPartition): void {
+    if (!this.dirty.has(partition)) this.dirty.set(partition, []);
+    if (partition.isUrgent) this.hurry?.();
+    this.running ??= this.run();
+  }
+
+  /** Resolves when all progress so far is stored. @throws FencedError */
+  flush(partition: OwnedPartition): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiters = this.dirty.get(partition) ?? [];
+      waiters.push({ resolve, reject });
+      this.dirty.set(partition, waiters);
+      this.hurry?.();
+      this.running ??= this.run();
+    });
+  }
+
+  private async run(): Promise<void> {
+    try {
+      // One turn later, so that what is finished in this turn shares the commit.
+      await new Promise((resolve) => setImmediate(resolve));
+      while (this.dirty.size > 0) {
+        await this.pause();
+        this.startedAt = performance.now();
+        const batch = [...this.dirty].slice(0, MOST);
+        for (const [partition] of batch) this.dirty.delete(partition);
+        const items = batch.map(([partition]) => partition.commitItem());
+        const answers = await this.send(batch.map(([partition]) => partition), items);
+        batch.forEach(([partition, waiters], i) => this.answered(partition, items[i]!, answers[i], waiters));
+      }
+    } finally {
+      this.running = undefined;
+    }
+  }
+
+  private async pause(): Promise<void> {
+    const left = this.startedAt + GAP_MS - performance.now();
+    if (left <= 0) return;
+    for (const [partition, waiters] of this.dirty) if (waiters.length > 0 || partition.isUrgent) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, left);
+      this.hurry = () => (clearTimeout(timer), resolve());
+    });
+    this.hurry = undefined;
+  }
+
+  private answered(partition: OwnedPartition, item: CommitItem, answer: CommitAnswer | undefined, waiters: readonly Waiter[]): void {
+    if (answer === undefined || answer === 'FENCED') {
+      const error = new FencedError(`${partition.stream}/${partition.partition}`, partition.token, 'commit');
+      for (const waiter of waiters) waiter.reject(error);
+      if (answer === 'FENCED') this.host.fenced(partition);
+      return;
+    }
+    partition.committed(item, answer);
+    this.host.committed(partition, item);
+    for (const waiter of waiters) waiter.resolve();
+  }
+
+  /** One answer per item; undefined: given up, because the session is over. */
+  private async send(partitions: readonly OwnedPartition[], items: readonly CommitItem[]): Promise<Array<CommitAnswer | undefined>> {
+    for (;;) {
+      if (!this.host.isLive()) return items.map(() => undefined);
+      try {
+        return await this.store.commit(this.shard, items);
+      } catch (error) {
+        if (!isTransient(error)) {
+          // One partition that is no stream any more, say, must not keep the others.
+          if (items.length > 1) return (await Promise.all(items.map((item, i) => this.send([partitions[i]!], [item])))).flat();
+          this.host.trouble(partitions[0]!, error as Error);
+          await sleep(RETRY_MS * 10);
+        }
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+}

@@ -1,0 +1,179 @@
+import { toError } from '../errors/index.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+import type { RedisConnection } from '../redis/connection.js';
+import type { ConsumerIdentity } from '../session/identity.js';
+import { Membership } from '../session/membership.js';
+import type { ResolvedSession } from '../session/options.js';
+import { Coordinator, type Grant } from './coordinator.js';
+import { batches, singles, type DeliveryFactory } from './dispatch.js';
+import { GroupStore } from './group-store.js';
+import { Holdings } from './holdings.js';
+import type { ResolvedPartitionOptions } from './options.js';
+import { PartitionStore } from './partition-store.js';
+import { PartitionReader } from './reader.js';
+import type { KnownStream } from './registration.js';
+import type { OwnedPartitionRef, PartitionHandlers, PartitionsEvent } from './types.js';
+
+export interface PartitionConsumerContext {
+  readonly redis: RedisConnection;
+  readonly events: RedisStreamsEvents;
+  readonly identity: ConsumerIdentity;
+  readonly session: ResolvedSession;
+  readonly commandTimeoutMs: number;
+  readonly drainMs: number;
+  find(stream: string, who: string, signal: AbortSignal): Promise<KnownStream>;
+  onError(error: Error, context: ErrorContext): void;
+}
+
+interface Parts {
+  readonly group: GroupStore;
+  readonly membership: Membership;
+  readonly coordinator: Coordinator;
+  readonly holdings: Holdings;
+  readonly reader: PartitionReader;
+}
+
+/** One process's part in one consumer group of one stream: where session, coordination, reading and handling meet. */
+export class PartitionConsumer {
+  private parts: Parts | undefined;
+  private stopping: Promise<void> | undefined;
+  private readonly stopped = new AbortController();
+  private ended = false;
+  private hooks: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly options: ResolvedPartitionOptions,
+    private readonly handlers: PartitionHandlers,
+    private readonly context: PartitionConsumerContext,
+  ) {}
+
+  /** Full name of the stream. */
+  get stream(): string {
+    return this.options.stream;
+  }
+
+  get group(): string {
+    return this.options.group;
+  }
+
+  /** This consumer's live session id, or undefined. */
+  get session(): string | undefined {
+    return this.parts?.membership.session;
+  }
+
+  /** Partitions this process handles at present. */
+  owned(): OwnedPartitionRef[] {
+    return (this.parts?.holdings.active() ?? []).map(({ partition, token }) => ({ partition, fencingToken: token }));
+  }
+
+  /** Joins the group. @throws StreamNotRegisteredError | ConsumerNameInUseError | ConnectionError */
+  async start(): Promise<void> {
+    const { stream, group } = this.options;
+    const known = await this.context.find(stream, `consumer of group "${group}"`, this.stopped.signal);
+    if (this.stopping) return;
+    this.parts = this.assemble(known);
+    await this.parts.membership.start();
+  }
+
+  /** Finishes what runs, commits, hands over, leaves. Idempotent; bounded by twice `drainMs` and the command timeout. */
+  stop(): Promise<void> {
+    return (this.stopping ??= this.leave('closed'));
+  }
+
+  private assemble(known: KnownStream): Parts {
+    const { options, context } = this;
+    const { redis, events, identity, session } = context;
+    const { stream, group: name } = options;
+    const scope = `${stream}#${name}`;
+    const group = new GroupStore(redis, stream, name, known.partitions);
+    const reader = new PartitionReader(redis, {
+      trouble: (error, retryInMs, failures) => events.emit('reader.error', { service: scope, error, retryInMs, failures }),
+      recovered: (failures, downMs) => events.emit('reader.recovered', { service: scope, failures, downMs }),
+    });
+    const holdings = new Holdings(options, this.deliveries(), new PartitionStore(redis, known, name), reader, {
+      events,
+      drainMs: context.drainMs,
+      session: () => membership.session,
+      release: (partition, token, above) => coordinator.release(partition, token, above),
+      hook: (hook, event) => this.hook(hook, event),
+      onError: (error, about) => context.onError(error, { stream, group: name, ...about }),
+    });
+    const membership: Membership = new Membership(
+      redis,
+      // The member's name is what the target is made for: a name of its own outlives the session.
+      { scope, keys: group.keys, identity, session, meta: (id) => (identity.exclusive ? identity.name : id), commandTimeoutMs: context.commandTimeoutMs },
+      events,
+      {
+        joined: () => (coordinator.reset(), coordinator.sync()),
+        lost: () => (coordinator.reset(), holdings.loseAll('session-lost')),
+        look: (ring) => (coordinator.rung(ring), ring === undefined && holdings.tidy()),
+        failed: (error) => void (this.stopping ??= this.leave('name-in-use', error)),
+        trouble: (error) => context.onError(error, { stream, group: name, during: 'joining again' }),
+      },
+    );
+    const coordinator: Coordinator = new Coordinator(group, events, {
+      session: () => {
+        const id = membership.session;
+        return id === undefined || this.stopping ? undefined : { id, member: this.memberOf(id) };
+      },
+      held: () => holdings.held(),
+      granted: (id: string, grants: readonly Grant[]) => void holdings.take(id, grants),
+      revoke: (partitions) => void holdings.giveBack(partitions, 'rebalance'),
+      gone: (partitions) => holdings.lose(partitions, 'fenced'),
+      paused: (partitions) => holdings.pause(partitions),
+      refused: (id) => membership.refused(id),
+      trouble: (error) => context.onError(error, { stream, group: name, during: 'looking at the group' }),
+    });
+    return { group, membership, coordinator, holdings, reader };
+  }
+
+  private memberOf(session: string): string {
+    const { identity } = this.context;
+    return identity.exclusive ? identity.name : session;
+  }
+
+  private deliveries(): DeliveryFactory {
+    const { message, batch } = this.handlers;
+    return batch ? batches((data, context) => batch(data, context), this.options.batch ?? 100) : singles((data, context) => message?.(data, context));
+  }
+
+  private async leave(reason: 'closed' | 'name-in-use' | 'failed', error?: Error): Promise<void> {
+    this.stopped.abort();
+    const { parts, options, context } = this;
+    const { stream, group } = options;
+    const consumer = this.session ?? context.identity.name;
+    if (parts) {
+      const { holdings, membership, coordinator, reader } = parts;
+      await coordinator.stop();
+      await holdings.giveBackAll('shutdown');
+      const session = await membership.stop();
+      await reader.stop();
+      if (session) {
+        try {
+          await parts.group.leave(session, this.memberOf(session), options.rejoinMs);
+          context.events.emit('session.left', { scope: `${stream}#${group}`, session });
+        } catch (failure) {
+          // Not told in time: peers wait for the deadline instead. Nothing is lost.
+          context.onError(failure as Error, { stream, group, during: 'leaving the group; its partitions move when its session expires' });
+        }
+      }
+    }
+    if (this.ended) return;
+    this.ended = true;
+    context.events.emit('partition.terminated', { stream, group, consumer, reason, ...(error ? { error } : {}) });
+  }
+
+  /** One after the other, so that nobody hears of the end of an ownership before its beginning. */
+  private hook(hook: 'assigned' | 'revoked' | 'lost', event: PartitionsEvent): Promise<void> {
+    return (this.hooks = this.hooks.then(() => this.callHook(hook, event)));
+  }
+
+  private async callHook(hook: 'assigned' | 'revoked' | 'lost', event: PartitionsEvent): Promise<void> {
+    try {
+      await (this.handlers[hook] as ((event: PartitionsEvent) => unknown) | undefined)?.(event);
+    } catch (error) {
+      this.context.events.emit('hook.error', { service: `${this.stream}#${this.group}`, hook, error: toError(error) });
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import { assign, moved } from '../kernel/assignor.js';
+import { isTransient } from '../kernel/server-errors.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import { sleep } from '../redis/sleep.js';
+import type { GrantSource, GroupStore, ReleasedPartition } from './group-store.js';
+
+/** How long the others wait for the member that plans. */
+const PLAN_MS = 1_000;
+const RETRY_MS = 100;
+
+export interface Grant {
+  readonly partition: number;
+  readonly token: number;
+  readonly from: GrantSource;
+}
+
+export interface CoordinatorHost {
+  /** The live session and its member name; undefined: take part no more. */
+  session(): { readonly id: string; readonly member: string } | undefined;
+  /** Everything held or on its way in or out. */
+  held(): ReadonlyArray<readonly [partition: number, token: number]>;
+  granted(session: string, grants: readonly Grant[]): void;
+  /** Not in the target any more: to be drained, then given to `release`. */
+  revoke(partitions: readonly number[]): void;
+  /** The server says that these are not ours. */
+  gone(partitions: readonly number[]): void;
+  paused(partitions: 'all' | ReadonlySet<number>): void;
+  refused(session: string): void;
+  trouble(error: Error): void;
+}
+
+/**
+ * One member's side of the group protocol, after KIP-848: the roster has a generation; some member computes the target
+ * for it; every member moves towards the target on its own, giving back what it is not to have and taking what is free.
+ * Nobody waits for anybody except for the owner of the very partition it wants.
+ *
+ * `sync` is level-triggered: it says what is held and is told what to do, whatever was missed before. So the bell may
+ * fail, answers may get lost and a member may stall anywhere: the next heartbeat's sync finds it.
+ */
+export class Coordinator {
+  private released: ReleasedPartition[] = [];
+  private target: ReadonlySet<number> = new Set();
+  /** Version of the target that `target` is of; '' while something is to be done about it. */
+  private version = '';
+  private open = true;
+  private wanted = false;
+  private running: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly store: GroupStore,
+    private readonly events: RedisStreamsEvents,
+    private readonly host: CoordinatorHost,
+  ) {}
+
+  /** Looks at the group, now or after the look under way. */
+  sync(): void {
+    this.wanted = true;
+    if (this.open) this.running ??= this.run();
+  }
+
+  /** What a bell says decides who has to look: a joining or leaving peer is looked at once it has changed the roster. */
+  rung(message: string | undefined): void {
+    if (message === 'joined' || message === 'away') return;
+    if (message === 'free' && this.settled()) return;
+    this.sync();
+  }
+
+  /** Drained: the next look gives it back. */
+  release(partition: number, token: number, above = 0): void {
+    this.released.push({ partition, token, above });
+    this.version = '';
+    this.sync();
+  }
+
+  /** A session began or ended: what was agreed under the last one is void. */
+  reset(): void {
+    this.released = [];
+    this.target = new Set();
+    this.version = '';
+  }
+
+  async stop(): Promise<void> {
+    this.open = false;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  private settled(): boolean {
+    if (this.version === '' || this.released.length > 0) return false;
+    const held = this.host.held();
+    return held.length === this.target.size && held.every(([partition]) => this.target.has(partition));
+  }
+
+  private async run(): Promise<void> {
+    try {
+      while (this.wanted && this.open) {
+        this.wanted = false;
+        const session = this.host.session();
+        if (!session) continue;
+        try {
+          await this.look(session);
+        } catch (error) {
+          if (!isTransient(error)) this.host.trouble(error as Error);
+          this.wanted = true;
+          await sleep(isTransient(error) ? RETRY_MS : RETRY_MS * 10);
+        }
+      }
+    } finally {
+      this.running = undefined;
+    }
+  }
+
+  private async look({ id, member }: { id: string; member: string }): Promise<void> {
+    const released = [...this.released];
+    const known = this.settled() ? this.version : '';
+    const held = known === '' ? this.host.held() : [];
+    const reply = await this.store.sync(id, member, known, released, held, PLAN_MS);
+    if (this.host.session()?.id !== id) return;
+    if (!reply) return this.host.refused(id);
+    this.released = this.released.filter((item) => !released.includes(item));
+    this.host.paused(reply.paused);
+    if (reply.changed) {
+      this.version = '';
+      this.wanted = true;
+    }
+    this.lookAgainIn(reply.due === 'WAIT' ? PLAN_MS : reply.nextAwayMs);
+    if (reply.rows) {
+      const { rows } = reply;
+      this.version = rows.some(({ how }) => how === 'wait' || how === 'gone') ? '' : reply.version;
+      this.target = new Set(rows.filter(({ how }) => how !== 'gone').map(({ partition }) => partition));
+      const gone = rows.filter(({ how }) => how === 'gone').map(({ partition }) => partition);
+      if (gone.length > 0) this.host.gone(gone);
+      const revoked = held.map(([partition]) => partition).filter((partition) => !this.target.has(partition) && !gone.includes(partition));
+      if (revoked.length > 0) this.host.revoke(revoked);
+      const grants = rows.flatMap(({ partition, token, how }) => (how === 'free' || how === 'dead' || how === 'regranted' ? [{ partition, token, from: how }] : []));
+      if (grants.length > 0) this.host.granted(id, grants);
+    }
+    if (reply.due === 'PLAN') await this.plan();
+  }
+
+  private async plan(): Promise<void> {
+    const roster = await this.store.roster();
+    const members = [...roster.members.keys()];
+    const target = assign(this.store.partitions, members, roster.target);
+    this.wanted = true;
+    if (!(await this.store.plan(roster.generation, target))) return; // the roster changed meanwhile: look again
+    const { stream, group } = this.store;
+    this.events.emit('partition.planned', { stream, group, generation: roster.generation, members: members.length, moved: moved(roster.target, target).length });
+  }
+
+  private lookAgainIn(ms: number): void {
+    clearTimeout(this.timer);
+    if (ms >= 0 && this.open) this.timer = setTimeout(() => this.sync(), Math.min(ms, 3_600_000) + 1 + Math.random() * 4);
+  }
+}

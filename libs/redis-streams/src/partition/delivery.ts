@@ -1,0 +1,142 @@
+import type { WindowEntry } from '../kernel/partition-window.js';
+import type { Headers, PartitionBatchContext, PartitionContext, PartitionMessage } from './types.js';
+
+/** A message as it was read: fields and values, in the order of the entry. */
+export type RawMessage = readonly string[];
+
+/** What a delivery needs to know of its partition. */
+export interface DeliveryHost {
+  readonly stream: string;
+  readonly group: string;
+  readonly partition: number;
+  readonly token: number;
+  readonly lag: number;
+  acknowledge(delivery: Delivery): Promise<void>;
+}
+
+const NO_HEADERS: Headers = Object.freeze(Object.create(null) as Record<string, string>);
+
+export class Message<T = unknown> implements PartitionMessage<T> {
+  constructor(
+    readonly id: string,
+    readonly partition: number,
+    readonly key: string | undefined,
+    readonly data: T,
+    readonly attempt: number,
+    private readonly rawHeaders: string | undefined,
+  ) {}
+
+  get headers(): Headers {
+    return this.rawHeaders === undefined ? NO_HEADERS : readHeaders(this.rawHeaders);
+  }
+}
+
+/** Headers are strings by name and nothing else; what is not is left out. No prototype, so that no name means more than itself. */
+export function readHeaders(text: string): Headers {
+  const headers = Object.create(null) as Record<string, string>;
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) for (const [name, value] of Object.entries(parsed)) if (typeof value === 'string') headers[name] = value;
+  } catch {
+    // Foreign text in our field: the message itself may be sound.
+  }
+  return headers;
+}
+
+export function fieldOf(raw: RawMessage, name: string): string | undefined {
+  for (let i = 0; i + 1 < raw.length; i += 2) if (raw[i] === name) return raw[i + 1];
+  return undefined;
+}
+
+/** One call of a handler: with one message, or with a batch. Made for every message, so it costs little until asked. */
+export abstract class Delivery {
+  readonly startedAt: number;
+  /** Settled, or given up: what the handler still says is not heard. */
+  over = false;
+  acknowledged = false;
+  private controller: AbortController | undefined;
+  private aborted: Error | undefined;
+
+  constructor(
+    protected readonly host: DeliveryHost,
+    readonly entries: ReadonlyArray<WindowEntry<RawMessage>>,
+    now: number,
+  ) {
+    this.startedAt = now;
+  }
+
+  get stream(): string {
+    return this.host.stream;
+  }
+
+  get group(): string {
+    return this.host.group;
+  }
+
+  get partition(): number {
+    return this.host.partition;
+  }
+
+  get fencingToken(): number {
+    return this.host.token;
+  }
+
+  get lag(): number {
+    return this.host.lag;
+  }
+
+  /** Made when first asked for: most handlers never do. */
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.aborted) this.controller.abort(this.aborted);
+    return this.controller.signal;
+  }
+
+  ack(): Promise<void> {
+    return this.host.acknowledge(this);
+  }
+
+  /** Tells the handler that it works for nothing from here on. */
+  abort(reason: Error): void {
+    this.aborted ??= reason;
+    this.controller?.abort(reason);
+  }
+}
+
+export class SingleDelivery extends Delivery implements PartitionContext {
+  constructor(
+    host: DeliveryHost,
+    readonly entry: WindowEntry<RawMessage>,
+    readonly data: unknown,
+    now: number,
+  ) {
+    super(host, [entry], now);
+    this.attempt = entry.failures + 1;
+  }
+
+  readonly attempt: number;
+
+  get id(): string {
+    return this.entry.id;
+  }
+
+  get key(): string | undefined {
+    return this.entry.key;
+  }
+
+  get headers(): Headers {
+    const raw = fieldOf(this.entry.value, 'headers');
+    return raw === undefined ? NO_HEADERS : readHeaders(raw);
+  }
+}
+
+export class BatchDelivery extends Delivery implements PartitionBatchContext {
+  constructor(
+    host: DeliveryHost,
+    entries: ReadonlyArray<WindowEntry<RawMessage>>,
+    readonly messages: readonly Message[],
+    now: number,
+  ) {
+    super(host, entries, now);
+  }
+}

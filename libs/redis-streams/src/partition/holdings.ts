@@ -1,0 +1,250 @@
+import type { PartitionLossReason } from '../errors/index.js';
+import { isTransient } from '../kernel/server-errors.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+import { Mutex } from '../redis/mutex.js';
+import { sleep } from '../redis/sleep.js';
+import { Committer } from './committer.js';
+import type { Grant } from './coordinator.js';
+import type { DeliveryFactory } from './dispatch.js';
+import type { ResolvedPartitionOptions } from './options.js';
+import { OwnedPartition, type PartitionOwnerHost } from './owned-partition.js';
+import type { PartitionStore } from './partition-store.js';
+import type { PartitionReader } from './reader.js';
+import type { PartitionsEvent, PartitionsLost, PartitionsRevoked } from './types.js';
+
+export interface HoldingsHost {
+  readonly events: RedisStreamsEvents;
+  readonly drainMs: number;
+  session(): string | undefined;
+  release(partition: number, token: number, above?: number): void;
+  hook(hook: 'assigned', event: PartitionsEvent): Promise<void>;
+  hook(hook: 'revoked', event: PartitionsRevoked): Promise<void>;
+  hook(hook: 'lost', event: PartitionsLost): Promise<void>;
+  onError(error: Error, about: ErrorContext): void;
+}
+
+interface Holding {
+  readonly partition: number;
+  readonly token: number;
+  /** Undefined while it is being opened. */
+  owned?: OwnedPartition;
+  leaving: boolean;
+}
+
+const RETRY_MS = 100;
+
+/** The partitions in this process's hands, from grant to release or loss. */
+export class Holdings {
+  private readonly holdings = new Map<number, Holding>();
+  /** Lost partitions whose handlers still run here: the same key must not run twice in one process. */
+  private readonly leftovers = new Map<number, OwnedPartition>();
+  private readonly committers = new Map<number, Committer>();
+  private readonly suspects = new Mutex();
+  private paused: 'all' | ReadonlySet<number> = new Set();
+
+  constructor(
+    private readonly options: ResolvedPartitionOptions,
+    private readonly deliveries: DeliveryFactory,
+    private readonly store: PartitionStore,
+    private readonly reader: PartitionReader,
+    private readonly host: HoldingsHost,
+  ) {}
+
+  held(): Array<readonly [number, number]> {
+    return [...this.holdings.values()].map(({ partition, token }) => [partition, token] as const);
+  }
+
+  active(): OwnedPartition[] {
+    return [...this.holdings.values()].flatMap(({ owned }) => (owned?.phase === 'active' ? [owned] : []));
+  }
+
+  /** Opens what was granted, tells the application, begins. */
+  async take(session: string, grants: readonly Grant[]): Promise<void> {
+    const opened = await Promise.all(grants.map((grant) => this.open(session, grant)));
+    const ours = opened.filter((holding) => holding?.owned !== undefined) as Array<Holding & { owned: OwnedPartition }>;
+    if (ours.length === 0) return;
+    await this.bounded(this.host.hook('assigned', this.event(ours.map(({ owned }) => owned))), 'the hook for assigned partitions');
+    for (const holding of ours) {
+      if (this.holdings.get(holding.partition) !== holding || holding.leaving) continue;
+      holding.owned.setPaused(this.isPaused(holding.partition));
+      this.reader.add(holding.owned, this.store.shardOf(holding.partition));
+      holding.owned.activate();
+    }
+  }
+
+  /** Drains, commits, tells the application and releases - each partition on its own, none waits for another. */
+  async giveBack(partitions: readonly number[], reason: 'rebalance' | 'shutdown'): Promise<void> {
+    const leaving = partitions.map((partition) => this.holdings.get(partition)).filter((holding) => holding && !holding.leaving) as Holding[];
+    for (const holding of leaving) holding.leaving = true;
+    const startedAt = performance.now();
+    const drained = await Promise.all(leaving.map(async (holding) => ((await this.drain(holding, reason)) ? holding : undefined)));
+    const owned = drained.flatMap((holding) => (holding?.owned ? [holding.owned] : []));
+    if (owned.length > 0) await this.bounded(this.host.hook('revoked', { ...this.event(owned), reason }), 'the hook for revoked partitions');
+    for (const holding of drained) {
+      if (!holding || this.holdings.get(holding.partition) !== holding) continue;
+      const { partition, token } = holding;
+      this.forget(holding, reason);
+      this.host.events.emit('partition.revoked', { ...this.about(holding), reason, drainMs: performance.now() - startedAt });
+      this.host.release(partition, token);
+    }
+  }
+
+  async giveBackAll(reason: 'shutdown'): Promise<void> {
+    await this.giveBack([...this.holdings.keys()], reason);
+    // What a rebalance is taking away already.
+    const until = performance.now() + this.host.drainMs * 2;
+    while (this.holdings.size > 0 && performance.now() < until) await sleep(5);
+    this.loseAll(reason);
+  }
+
+  loseAll(reason: PartitionLossReason): void {
+    this.lose([...this.holdings.keys()], reason);
+  }
+
+  /** Already somebody else's. */
+  lose(partitions: readonly number[], reason: PartitionLossReason): void {
+    const lost: OwnedPartition[] = [];
+    for (const partition of partitions) {
+      const holding = this.holdings.get(partition);
+      if (!holding) continue;
+      this.forget(holding, reason);
+      this.host.events.emit('partition.lost', { ...this.about(holding), reason });
+      if (holding.owned) lost.push(holding.owned);
+    }
+    if (lost.length > 0) void this.host.hook('lost', { ...this.event(lost), reason });
+  }
+
+  pause(partitions: 'all' | ReadonlySet<number>): void {
+    if (same(this.paused, partitions)) return;
+    this.paused = partitions;
+    for (const { partition, owned } of this.holdings.values()) owned?.setPaused(this.isPaused(partition));
+    this.host.events.emit('partition.paused', { stream: this.options.stream, group: this.options.group, partitions: partitions === 'all' ? 'all' : [...partitions] });
+  }
+
+  /** Commits once more where that trims what has been committed since the last message. */
+  tidy(): void {
+    for (const owned of this.active()) if (owned.needsTrim) this.committer(owned.partition).mark(owned);
+  }
+
+  private async open(session: string, { partition, token, from }: Grant): Promise<Holding | undefined> {
+    const earlier = this.holdings.get(partition);
+    if (earlier?.token === token) return undefined; // told twice
+    if (earlier) this.lose([partition], 'fenced');
+    const holding: Holding = { partition, token, leaving: false };
+    this.holdings.set(partition, holding);
+    const leftover = this.leftovers.get(partition);
+    this.leftovers.delete(partition);
+    // A handler of the time before still runs in this process. It was told to end; wait for it as for a drain.
+    if (leftover) await leftover.settled(this.host.drainMs);
+    while (this.holdings.get(partition) === holding && !holding.leaving && this.host.session() === session) {
+      try {
+        const reply = await this.store.open(partition, token, from === 'dead', this.options.startFrom);
+        if (this.holdings.get(partition) !== holding) return undefined;
+        if ('fencedBy' in reply) {
+          this.forget(holding, 'fenced');
+          this.host.release(partition, token, reply.fencedBy);
+          return undefined;
+        }
+        holding.owned = new OwnedPartition(partition, token, this.store.keyOf(partition), reply, this.options, this.deliveries, this.ownerHost(session));
+        this.host.events.emit('partition.assigned', { ...this.about(holding), from });
+        if (holding.owned.isSuspicious) this.host.events.emit('partition.suspected', { ...this.about(holding), losses: reply.losses });
+        return holding;
+      } catch (error) {
+        if (!isTransient(error)) this.host.onError(error as Error, { partition, token, during: 'opening a partition' });
+        await sleep(isTransient(error) ? RETRY_MS : RETRY_MS * 10);
+      }
+    }
+    return undefined;
+  }
+
+  /** @returns false when it was lost meanwhile */
+  private async drain(holding: Holding, reason: 'rebalance' | 'shutdown'): Promise<boolean> {
+    const { owned } = holding;
+    if (!owned) return this.holdings.get(holding.partition) === holding;
+    this.reader.remove(owned);
+    await owned.drain(reason, this.host.drainMs);
+    try {
+      await this.bounded(this.committer(holding.partition).flush(owned), 'the last commit');
+    } catch {
+      // Fenced: `committer` has reported it.
+    }
+    return this.holdings.get(holding.partition) === holding;
+  }
+
+  private forget(holding: Holding, reason: PartitionLossReason): void {
+    const { partition, owned } = holding;
+    if (this.holdings.get(partition) === holding) this.holdings.delete(partition);
+    if (!owned) return;
+    this.reader.remove(owned);
+    owned.end(reason);
+    this.leftovers.set(partition, owned);
+    void owned.settled(3_600_000).then(() => this.leftovers.get(partition) === owned && this.leftovers.delete(partition));
+  }
+
+  private ownerHost(session: string): PartitionOwnerHost {
+    const { events } = this.host;
+    return {
+      session,
+      isLive: () => this.host.session() === session,
+      dirty: (owned) => this.committer(owned.partition).mark(owned),
+      flush: (owned) => this.committer(owned.partition).flush(owned),
+      roomMade: (owned) => this.reader.roomMade(owned),
+      alone: () => this.suspects.acquire(),
+      retried: (owned, { id, key, failures }, delayMs, error) => events.emit('partition.retried', { ...this.about(owned), id, key, attempt: failures, delayMs, error }),
+      deadLettered: (owned, { id, key, failures }, reason, error) => events.emit('partition.deadLettered', { ...this.about(owned), id, key, reason, attempt: failures, ...(error ? { error } : {}) }),
+    };
+  }
+
+  private committer(partition: number): Committer {
+    const shard = this.store.shardOf(partition);
+    let committer = this.committers.get(shard);
+    if (!committer) {
+      committer = new Committer(this.store, shard, {
+        isLive: () => this.host.session() !== undefined,
+        committed: (owned, { progress }) => this.host.events.emit('partition.committed', { ...this.about(owned), watermark: progress.watermark, messages: progress.passed }),
+        fenced: (owned) => this.fenced(owned),
+        trouble: (owned, error) => this.host.onError(error, { partition: owned.partition, token: owned.token, during: 'committing' }),
+      });
+      this.committers.set(shard, committer);
+    }
+    return committer;
+  }
+
+  /** Its commit was refused: the position was moved by hand, or the group has another owner. The next look tells which. */
+  private fenced(owned: OwnedPartition): void {
+    const holding = this.holdings.get(owned.partition);
+    if (holding?.owned !== owned) return;
+    this.lose([owned.partition], 'fenced');
+    this.host.release(owned.partition, owned.token);
+  }
+
+  private isPaused(partition: number): boolean {
+    return this.paused === 'all' || this.paused.has(partition);
+  }
+
+  private about({ partition, token }: { readonly partition: number; readonly token: number }): { stream: string; group: string; partition: number; token: number } {
+    return { stream: this.options.stream, group: this.options.group, partition, token };
+  }
+
+  private event(owned: readonly OwnedPartition[]): PartitionsEvent {
+    const { stream, group } = this.options;
+    return { stream, group, partitions: owned.map(({ partition, token }) => ({ partition, fencingToken: token })) };
+  }
+
+  private async bounded(work: Promise<void>, what: string): Promise<void> {
+    const done = new AbortController();
+    let late = false;
+    try {
+      await Promise.race([work, sleep(this.host.drainMs, done.signal).then(() => void (late = !done.signal.aborted))]);
+    } finally {
+      done.abort();
+    }
+    if (late) this.host.onError(new Error(`${what} took longer than ${this.host.drainMs} ms (shutdown.drainMs) and is not waited for any more`), { during: what });
+  }
+}
+
+function same(a: 'all' | ReadonlySet<number>, b: 'all' | ReadonlySet<number>): boolean {
+  if (a === 'all' || b === 'all') return a === b;
+  return a.size === b.size && [...a].every((partition) => b.has(partition));
+}

@@ -1,0 +1,335 @@
+import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type PartitionLossReason } from '../errors/index.js';
+import { backoffDelay } from '../kernel/backoff.js';
+import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
+import { compareStreamIds } from '../kernel/stream-id.js';
+import { Calls } from './calls.js';
+import { CommitDraft } from './commit-draft.js';
+import { type Delivery, type DeliveryHost, fieldOf, type RawMessage } from './delivery.js';
+import { deadLetterFields, UnreadableError, type DeliveryFactory } from './dispatch.js';
+import type { ResolvedPartitionOptions } from './options.js';
+import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
+
+/** How far messages may be read beyond a blocked key, in windows. */
+const SPAN = 8;
+const ABORT_GRACE_MS = 100;
+
+export interface PartitionOwnerHost {
+  readonly session: string;
+  isLive(): boolean;
+  /** Progress is to be committed soon. */
+  dirty(partition: OwnedPartition): void;
+  /** Resolves when all progress so far is stored. @throws FencedError */
+  flush(partition: OwnedPartition): Promise<void>;
+  /** Messages may be read again. */
+  roomMade(partition: OwnedPartition): void;
+  /** Runs one suspect at a time in this process; resolves with the function that ends its turn. */
+  alone(): Promise<() => void>;
+  retried(partition: OwnedPartition, entry: WindowEntry<RawMessage>, delayMs: number, error: Error): void;
+  deadLettered(partition: OwnedPartition, entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void;
+}
+
+/** One partition in this process's hands: its window, the handlers that run, and what is to be committed. */
+export class OwnedPartition implements DeliveryHost {
+  phase: 'loading' | 'active' | 'draining' | 'ended' = 'loading';
+  /** Id of the last message read. */
+  cursor: string;
+  private readonly window: PartitionWindow<RawMessage>;
+  private readonly calls: Calls;
+  private readonly retries = new Set<NodeJS.Timeout>();
+  private paused = false;
+  private pumping = false;
+  private suspicious: boolean;
+  private suspectRuns = false;
+  private afterSuspect: (() => void) | undefined;
+  private readonly draft: CommitDraft;
+
+  constructor(
+    readonly partition: number,
+    readonly token: number,
+    readonly key: string,
+    private readonly opened: OpenedPartition,
+    private readonly options: ResolvedPartitionOptions,
+    private readonly deliveries: DeliveryFactory,
+    private readonly host: PartitionOwnerHost,
+  ) {
+    this.cursor = opened.watermark;
+    this.window = new PartitionWindow(
+      { capacity: options.prefetch, span: options.prefetch * SPAN },
+      { watermark: opened.watermark, done: opened.done, failures: opened.failures },
+    );
+    this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
+    this.draft = new CommitDraft(partition, token, opened, this.window);
+    this.suspicious = options.maxCrashes > 0 && (opened.losses >= 2 || opened.mark !== undefined);
+  }
+
+  get stream(): string {
+    return this.options.stream;
+  }
+
+  get group(): string {
+    return this.options.group;
+  }
+
+  get session(): string {
+    return this.host.session;
+  }
+
+  get lag(): number {
+    return Math.max(0, this.draft.behind - 1);
+  }
+
+  get isSuspicious(): boolean {
+    return this.suspicious;
+  }
+
+  /** Messages that may be read now. */
+  get room(): number {
+    return this.phase === 'active' && !this.paused ? this.window.room : 0;
+  }
+
+  /** Begins to hand messages over. */
+  activate(): void {
+    if (this.phase === 'loading') this.phase = 'active';
+    this.pump();
+  }
+
+  /** What is being handled ends; nothing new begins. */
+  setPaused(paused: boolean): void {
+    if (this.paused === paused) return;
+    this.paused = paused;
+    if (paused) return;
+    this.pump();
+    this.host.roomMade(this);
+  }
+
+  /** Messages that were read, in order. */
+  feed(messages: ReadonlyArray<readonly [string, RawMessage]>): void {
+    if (this.phase === 'ended') return;
+    for (const [id, raw] of messages) {
+      this.window.push(id, fieldOf(raw, 'key'), raw);
+      this.cursor = id;
+    }
+    this.pump();
+  }
+
+  acknowledge(delivery: Delivery): Promise<void> {
+    if (!delivery.over && this.phase !== 'ended' && this.host.isLive()) this.settle(delivery);
+    if (!delivery.acknowledged) return Promise.reject(new FencedError(`${this.stream}/${this.partition}`, this.token, 'ack'));
+    return this.host.flush(this);
+  }
+
+  /** Hands over nothing more and waits for what runs; then aborts it. Resolves when no handler has a say any more. */
+  async drain(reason: PartitionLossReason, ms: number): Promise<void> {
+    if (this.phase === 'ended') return;
+    this.phase = 'draining';
+    this.clearRetries();
+    if (await this.settled(ms)) return;
+    this.calls.abort(this.lossOf(reason));
+    await this.settled(ABORT_GRACE_MS);
+  }
+
+  /** Not ours any more: nothing is heard from its handlers. */
+  end(reason: PartitionLossReason): void {
+    if (this.phase === 'ended') return;
+    this.phase = 'ended';
+    this.clearRetries();
+    if (this.calls.size > 0) this.calls.abort(this.lossOf(reason));
+    this.calls.end();
+    this.afterSuspect?.();
+  }
+
+  /** Resolves when every handler has returned, or after `ms`. @returns whether all have */
+  settled(ms: number): Promise<boolean> {
+    return this.calls.settled(ms);
+  }
+
+  /** What there is to commit at this moment. To be sent until answered, then given to `committed`. */
+  commitItem(): CommitItem {
+    return this.draft.item(performance.now());
+  }
+
+  committed(item: CommitItem, answer: Exclude<CommitAnswer, 'FENCED'>): void {
+    this.draft.accepted(item, answer);
+    this.host.roomMade(this);
+  }
+
+  get needsTrim(): boolean {
+    return this.draft.needsTrim;
+  }
+
+  /** Read ahead is running out: a commit should not wait. */
+  get isUrgent(): boolean {
+    return this.window.room * 2 < this.options.prefetch;
+  }
+
+  private get limit(): number {
+    return this.suspicious ? 1 : this.options.concurrency;
+  }
+
+  private pump(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    try {
+      while (this.phase === 'active' && !this.paused && this.calls.size < this.limit && !this.suspectRuns && this.host.isLive()) {
+        if (!(this.suspicious ? this.nextSuspect() : this.next())) break;
+      }
+    } finally {
+      this.pumping = false;
+    }
+  }
+
+  private next(): boolean {
+    const entries = this.deliveries.take(this.window);
+    if (entries.length === 0) return false;
+    this.start(entries);
+    return true;
+  }
+
+  private start(entries: ReadonlyArray<WindowEntry<RawMessage>>): void {
+    let delivery: Delivery;
+    try {
+      delivery = this.deliveries.make(this, entries, performance.now());
+    } catch (error) {
+      // Unreadable: only ever thrown for one of them. The others are as they were.
+      const { entry, reason } = error as UnreadableError;
+      this.park(entry, reason, error as Error);
+      for (const other of [...entries].reverse()) if (other !== entry && this.window.putBack(other)) this.window.retry(other);
+      return;
+    }
+    this.calls.begin(delivery);
+    let result: unknown;
+    try {
+      result = this.deliveries.call(delivery);
+    } catch (error) {
+      this.calls.left();
+      this.failed(delivery, error);
+      return;
+    }
+    if (isThenable(result)) {
+      result.then(
+        () => (this.calls.left(), this.returned(delivery)),
+        (error: unknown) => (this.calls.left(), this.failed(delivery, error)),
+      );
+    } else {
+      this.calls.left();
+      this.returned(delivery);
+    }
+  }
+
+  private returned(delivery: Delivery): void {
+    if (delivery.over || this.options.ack === 'manual') return;
+    this.settle(delivery);
+  }
+
+  private settle(delivery: Delivery): void {
+    if (!this.close(delivery)) return;
+    delivery.acknowledged = true;
+    for (const entry of delivery.entries) this.window.done(entry);
+    this.moveOn();
+  }
+
+  private failed(delivery: Delivery, thrown: unknown): void {
+    if (!this.close(delivery)) return;
+    const error = toError(thrown);
+    for (const entry of [...delivery.entries].reverse()) {
+      if (entry.failures + 1 >= this.options.maxAttempts) {
+        entry.failures++;
+        this.park(entry, 'max-attempts', error);
+        continue;
+      }
+      const first = this.window.failed(entry);
+      const delayMs = backoffDelay(this.options.backoff, entry.failures, Math.random());
+      this.host.retried(this, entry, delayMs, error);
+      if (first && this.phase === 'active') this.retryIn(entry, delayMs);
+    }
+    this.moveOn();
+  }
+
+  private retryIn(entry: WindowEntry<RawMessage>, delayMs: number): void {
+    const timer = setTimeout(() => {
+      this.retries.delete(timer);
+      this.window.retry(entry);
+      this.pump();
+    }, delayMs);
+    this.retries.add(timer);
+  }
+
+  private park(entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void {
+    this.draft.park({ id: entry.id, fields: deadLetterFields(this, entry, reason, error) });
+    this.host.deadLettered(this, entry, reason, error);
+    this.window.done(entry);
+    this.host.dirty(this);
+  }
+
+  /** @returns false when the delivery has no say any more */
+  private close(delivery: Delivery): boolean {
+    return this.calls.close(delivery) && this.phase !== 'ended';
+  }
+
+  private moveOn(): void {
+    this.afterSuspect?.();
+    this.host.dirty(this);
+    this.pump();
+  }
+
+  /**
+   * Owners died here again and again. Whichever message runs is written down before it does, one at a time in the whole
+   * process: when that process dies too, the next owner knows which one it was.
+   */
+  private nextSuspect(): boolean {
+    const entry = this.window.take();
+    if (!entry) return false;
+    const { mark, markCrashes, end } = this.opened;
+    if (compareStreamIds(entry.id, end) > 0) {
+      this.suspicious = false; // read by nobody before us
+      this.start([entry]);
+    } else if (entry.id === mark && markCrashes >= Math.max(1, this.options.maxCrashes - 2)) {
+      entry.failures++;
+      this.park(entry, 'crashed', new Error(`its process died ${markCrashes} times while it ran alone`));
+    } else {
+      this.suspectRuns = true;
+      void this.runSuspect(entry, entry.id === mark ? markCrashes : 0);
+    }
+    return true;
+  }
+
+  private async runSuspect(entry: WindowEntry<RawMessage>, crashes: number): Promise<void> {
+    const done = await this.host.alone();
+    this.afterSuspect = () => {
+      this.afterSuspect = undefined;
+      this.draft.mark = undefined;
+      this.suspectRuns = false;
+      done();
+    };
+    try {
+      this.draft.mark = { id: entry.id, crashes };
+      this.host.dirty(this);
+      await this.host.flush(this);
+    } catch {
+      this.afterSuspect?.();
+      return; // fenced: somebody else's by now
+    }
+    if (this.phase === 'active' && this.host.isLive()) this.start([entry]);
+    else this.afterSuspect?.();
+    this.pump();
+  }
+
+  private expired(delivery: Delivery): void {
+    const error = new HandlerTimeoutError(`${this.stream}/${this.partition} message ${delivery.entries[0]!.id}`, this.options.maxProcessingMs);
+    delivery.abort(error);
+    this.failed(delivery, error);
+  }
+
+  private lossOf(reason: PartitionLossReason): PartitionLostError {
+    return new PartitionLostError(this.stream, this.partition, reason);
+  }
+
+  private clearRetries(): void {
+    for (const timer of this.retries) clearTimeout(timer);
+    this.retries.clear();
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}

@@ -1,0 +1,115 @@
+import { shardKeys, shardOf } from '../keys/partition-keys.js';
+import type { Progress } from '../kernel/partition-window.js';
+import type { RedisConnection } from '../redis/connection.js';
+import type { KnownStream } from './registration.js';
+
+/** What a new owner is told. */
+export interface OpenedPartition {
+  readonly watermark: string;
+  /** Entries up to the watermark since the stream began; -1: unknown. */
+  readonly entriesRead: number;
+  readonly done: readonly string[];
+  readonly failures: ReadonlyArray<readonly [string, number]>;
+  /** Owners in a row that died here without progress. */
+  readonly losses: number;
+  /** Message that ran alone when the last of them died. */
+  readonly mark: string | undefined;
+  readonly markCrashes: number;
+  readonly dropped: string;
+  readonly lag: number;
+  /** Last id of the stream at that moment. */
+  readonly end: string;
+}
+
+export interface Parked {
+  readonly id: string;
+  /** Field, value, field, value. */
+  readonly fields: readonly string[];
+}
+
+/** One partition's part of a commit. */
+export interface CommitItem {
+  readonly partition: number;
+  readonly token: number;
+  readonly sequence: number;
+  readonly progress: Progress;
+  readonly entriesRead: number;
+  readonly dropped: string;
+  readonly mark: { readonly id: string; readonly crashes: number } | undefined;
+  readonly trim: boolean;
+  readonly wantLag: boolean;
+  readonly parked: readonly Parked[];
+}
+
+/** A number: accepted, and so many messages behind (-1: unknown). */
+export type CommitAnswer = 'OK' | 'FENCED' | number;
+
+/** Redis I/O of one group's partitions. */
+export class PartitionStore {
+  constructor(
+    private readonly redis: RedisConnection,
+    readonly stream: KnownStream,
+    readonly group: string,
+  ) {}
+
+  shardOf(partition: number): number {
+    return shardOf(partition, this.stream.shards);
+  }
+
+  keyOf(partition: number): string {
+    return shardKeys(this.stream.stream, this.shardOf(partition)).partition(partition);
+  }
+
+  /** @returns the higher epoch when this one is stale */
+  async open(partition: number, token: number, ownerDied: boolean, startFrom: string): Promise<OpenedPartition | { readonly fencedBy: number }> {
+    const keys = shardKeys(this.stream.stream, this.shardOf(partition));
+    const reply = (await this.redis.scripts.run(
+      'partition-open',
+      [keys.partition(partition), keys.positions(this.group), keys.dropped],
+      [this.group, partition, token, ownerDied ? 1 : 0, startFrom],
+    )) as unknown[];
+    if (reply[0] === 'FENCED') return { fencedBy: Number(reply[1]) };
+    const [, watermark, read, done, failures, losses, mark, crashes, dropped, lag, end] = reply.map(String) as string[];
+    return {
+      watermark: watermark!,
+      entriesRead: Number(read),
+      done: words(done!),
+      failures: words(failures!).map((word) => {
+        const [id, count] = word.split('=') as [string, string];
+        return [id, Number(count)];
+      }),
+      losses: Number(losses),
+      mark: mark === '-' ? undefined : mark,
+      markCrashes: Number(crashes),
+      dropped: dropped!,
+      lag: Number(lag),
+      end: end!,
+    };
+  }
+
+  /** All items must be of one shard. */
+  async commit(shard: number, items: readonly CommitItem[]): Promise<CommitAnswer[]> {
+    const keys = shardKeys(this.stream.stream, shard);
+    const args: Array<string | number> = [this.group, this.stream.keepMs];
+    for (const item of items) {
+      args.push(
+        item.partition, item.token, item.sequence, item.progress.watermark, item.entriesRead,
+        this.stream.whenFull === 'drop-oldest' ? item.dropped : '-',
+        item.progress.done.length === 0 ? '' : item.progress.done.join(' '),
+        item.progress.failures.length === 0 ? '' : item.progress.failures.map(([id, count]) => `${id}=${count}`).join(' '),
+        item.mark?.id ?? '-', item.mark?.crashes ?? 0, `${item.trim ? 't' : ''}${item.wantLag ? 'l' : ''}`, item.parked.length,
+      );
+      for (const { id, fields } of item.parked) args.push(id, fields.length, ...fields);
+    }
+    const reply = (await this.redis.scripts.run(
+      'partition-commit',
+      [keys.positions(this.group), keys.dead(this.group), keys.dropped, ...items.map(({ partition }) => keys.partition(partition))],
+      args,
+    )) as unknown[];
+    return reply.map((answer) => (typeof answer === 'number' ? answer : String(answer) === 'FENCED' ? 'FENCED' : 'OK'));
+  }
+}
+
+function words(text: string): string[] {
+  return text === '' ? [] : text.split(' ');
+}

@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import { BackpressureError, ConnectionError, InvalidOptionsError, PartitionFullError, type OptionProblem } from '../errors/index.js';
+import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
+import { describe } from '../keys/names.js';
+import { shardKeys, shardOf } from '../keys/partition-keys.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import { Batcher } from '../redis/batcher.js';
+import type { RedisConnection } from '../redis/connection.js';
+import { sleep } from '../redis/sleep.js';
+import type { KnownStream } from './registration.js';
+import type { OutgoingMessage, SentMessage } from './types.js';
+
+interface Encoded {
+  readonly partition: number;
+  /** `\0` for none: no key may hold it. */
+  readonly key: string;
+  readonly data: string;
+  readonly headers: string;
+}
+
+interface ShardState {
+  readonly batcher: Batcher<Encoded, SentMessage>;
+  sequence: number;
+}
+
+/** How long the server remembers a batch's answers for a resend. */
+const KEEP_MS = 600_000;
+const GIVE_UP_MS = 15_000;
+const NO_KEY = '\0';
+const MAX_KEY_BYTES = 1_024;
+const MAX_MESSAGE_BYTES = 16_777_216;
+
+/**
+ * Sends to one stream, in order, batched per shard. A batch whose answer was lost is sent again under its sequence
+ * number, which the server recognises: so nothing is stored twice, and a promise that resolved is stored.
+ */
+export class PartitionProducer {
+  private readonly id = randomBytes(8).toString('hex');
+  private readonly shards = new Map<number, ShardState>();
+  private stream: KnownStream | undefined;
+  private lookup: Promise<KnownStream> | undefined;
+  private waiting = 0;
+  private turn = Math.floor(Math.random() * 10_000);
+  private closed = false;
+
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly events: RedisStreamsEvents,
+    /** Full name of the stream. */
+    readonly name: string,
+    private readonly find: () => Promise<KnownStream>,
+  ) {}
+
+  /**
+   * Resolves with the message's place when Redis has it.
+   * @throws PartitionFullError | BackpressureError (100,000 messages or 64 MiB are waiting already, or Redis is out of memory) |
+   * ConnectionError (after 15 s of trying: whether it was stored is unknown) | StreamNotRegisteredError |
+   * InvalidOptionsError (a message that cannot be sent) | ClosedError
+   */
+  send(message: OutgoingMessage): Promise<SentMessage> {
+    // While earlier ones wait for the stream to be known, later ones wait behind them.
+    if (this.stream && this.waiting === 0) return this.enqueue(this.stream, message);
+    this.waiting++;
+    const known = this.known();
+    return known.then(
+      (stream) => (this.waiting--, this.enqueue(stream, message)),
+      (error: unknown) => (this.waiting--, Promise.reject(error as Error)),
+    );
+  }
+
+  /**
+   * As `send` for each, in order. Resolves when all are settled.
+   * @throws what the first one that failed threw; messages are not all or none
+   */
+  async sendMany(messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
+    const stream = await this.known();
+    const encoded = messages.map((message, i) => this.encode(stream, message, `messages[${i}]`));
+    const settled = await Promise.allSettled(encoded.map((item) => this.batcher(stream, item.partition).add(item)));
+    return settled.map((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
+  }
+
+  /** Resolves when everything sent so far has settled. */
+  async flush(): Promise<void> {
+    await Promise.all([...this.shards.values()].map(({ batcher }) => batcher.flush()));
+  }
+
+  /** @internal Refuses new messages, sends what is waiting, removes this producer's keys. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all(
+      [...this.shards].map(async ([shard, state]) => {
+        await state.batcher.close();
+        if (state.sequence > 0) await this.redis.commands.call('DEL', [shardKeys(this.name, shard).producer(this.id)]).catch(() => undefined);
+      }),
+    );
+  }
+
+  private known(): Promise<KnownStream> {
+    return (this.lookup ??= this.find().then(
+      (stream) => (this.stream = stream),
+      (error: unknown) => ((this.lookup = undefined), Promise.reject(error as Error)),
+    ));
+  }
+
+  private enqueue(stream: KnownStream, message: OutgoingMessage): Promise<SentMessage> {
+    let item: Encoded;
+    try {
+      item = this.encode(stream, message, 'message');
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.batcher(stream, item.partition).add(item);
+  }
+
+  private encode(stream: KnownStream, message: OutgoingMessage, path: string): Encoded {
+    const problems: OptionProblem[] = [];
+    const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: `${path}${key}`, message: `${text} (got ${describe(value)})` });
+    if (typeof message !== 'object' || message === null) throw new InvalidOptionsError([{ path, message: `must be an object (got ${describe(message)})` }]);
+    const { key, headers, partition: chosen } = message;
+    if (key !== undefined && (typeof key !== 'string' || key.length > MAX_KEY_BYTES || key.includes(NO_KEY))) bad('.key', `must be a string of at most ${MAX_KEY_BYTES} characters without NUL`, key);
+    if (chosen !== undefined && !(Number.isInteger(chosen) && chosen >= 0 && chosen < stream.partitions)) bad('.partition', `must be a whole number from 0 to ${stream.partitions - 1}`, chosen);
+    let data = 'null';
+    try {
+      data = JSON.stringify(message.data) ?? 'null';
+    } catch (error) {
+      bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
+    }
+    if (data.length > MAX_MESSAGE_BYTES) bad('.data', `must be at most ${MAX_MESSAGE_BYTES} characters as JSON`, data.length);
+    if (headers !== undefined && (typeof headers !== 'object' || headers === null || !Object.values(headers).every((value) => typeof value === 'string'))) bad('.headers', 'must be an object of strings', headers);
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    const partition = chosen ?? this.choose(stream, key);
+    return { partition, key: key ?? NO_KEY, data, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '' };
+  }
+
+  private choose(stream: KnownStream, key: string | undefined): number {
+    if (key === undefined) return this.turn++ % stream.partitions;
+    if (!stream.partition) {
+      throw new InvalidOptionsError([{ path: `stream "${stream.stream}"`, message: `was registered with the partitioner "${stream.partitioner}"; register it here too, with the same function, to send by key` }]);
+    }
+    const partition = stream.partition(key, stream.partitions);
+    if (Number.isInteger(partition) && partition >= 0 && partition < stream.partitions) return partition;
+    throw new InvalidOptionsError([{ path: `partitioner "${stream.partitioner}"`, message: `must return a whole number from 0 to ${stream.partitions - 1} (got ${describe(partition)} for the key ${describe(key)})` }]);
+  }
+
+  private batcher(stream: KnownStream, partition: number): Batcher<Encoded, SentMessage> {
+    const shard = shardOf(partition, stream.shards);
+    const known = this.shards.get(shard);
+    if (known) return known.batcher;
+    const state: ShardState = {
+      sequence: 0,
+      batcher: new Batcher<Encoded, SentMessage>({
+        what: `producer of "${stream.stream}"`,
+        send: (items) => this.sendBatch(stream, shard, ++state.sequence, items),
+        sizeOf: (item) => item.data.length + item.key.length + item.headers.length + 16,
+        maxItems: 512,
+        maxBytes: 1_048_576,
+        maxPendingItems: 100_000,
+        maxPendingBytes: 67_108_864,
+      }),
+    };
+    if (this.closed) void state.batcher.close();
+    this.shards.set(shard, state);
+    return state.batcher;
+  }
+
+  private async sendBatch(stream: KnownStream, shard: number, sequence: number, items: readonly Encoded[]): Promise<Array<SentMessage | Error>> {
+    const until = performance.now() + GIVE_UP_MS;
+    const keys = shardKeys(stream.stream, shard);
+    const index = new Map<number, number>();
+    const body: Array<string | number> = [];
+    for (const { partition, key, data, headers } of items) {
+      let at = index.get(partition);
+      if (at === undefined) index.set(partition, (at = index.size + 1));
+      body.push(at, key, data, headers);
+    }
+    const partitions = [...index.keys()];
+    const args = [sequence, KEEP_MS, stream.maxEntries, stream.whenFull, partitions.length, ...partitions, ...body];
+    const names = [keys.producer(this.id), keys.dropped, ...partitions.map((partition) => keys.partition(partition))];
+    for (;;) {
+      try {
+        const [status, answers] = (await this.redis.scripts.run('partition-produce', names, args)) as [string, string];
+        // Only the batch in flight is asked about, so no later one can have been answered.
+        if (status === 'LATE') throw new ConnectionError(`the server remembers a later batch than ${sequence} of this producer`);
+        return this.read(stream, items, answers.split(' '));
+      } catch (error) {
+        if (isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
+        if (!isTransient(error)) throw error;
+        if (performance.now() > until) {
+          throw new ConnectionError(`sending to "${stream.stream}" failed for ${GIVE_UP_MS} ms (${(error as Error).message}); whether these messages were stored is unknown`, error);
+        }
+        await sleep(100);
+      }
+    }
+  }
+
+  private read(stream: KnownStream, items: readonly Encoded[], answers: readonly string[]): Array<SentMessage | Error> {
+    for (const note of answers.slice(items.length)) {
+      const [partition, messages] = note.slice(1).split(':').map(Number) as [number, number];
+      this.events.emit('partition.dropped', { stream: stream.stream, partition, messages });
+    }
+    return items.map(({ partition }, i) => {
+      const id = answers[i]!;
+      return id === 'FULL' ? new PartitionFullError(stream.stream, partition, stream.maxEntries) : { partition, id };
+    });
+  }
+}

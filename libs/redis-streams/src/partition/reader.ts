@@ -1,0 +1,231 @@
+import type { BlockingChannel } from '../redis/blocking-channel.js';
+import { streamsOf } from '../redis/compat.js';
+import type { RedisConnection } from '../redis/connection.js';
+import { sleep } from '../redis/sleep.js';
+import type { RawMessage } from './delivery.js';
+import type { OwnedPartition } from './owned-partition.js';
+
+/** More streams in one blocking read make each wake-up dear for the server. */
+const MOST_STREAMS = 64;
+const BLOCK_MS = 2_000;
+/** While a partition is read by other means: how soon it may be waited for again. */
+const SHORT_BLOCK_MS = 10;
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 1_000;
+
+export interface ReaderHost {
+  trouble(error: Error, retryInMs: number, failures: number): void;
+  recovered(failures: number, downMs: number): void;
+}
+
+interface Reading {
+  readonly partition: OwnedPartition;
+  /** Has, or may have, messages waiting: fetched without blocking as soon as there is room for a good part of a window. */
+  behind: boolean;
+}
+
+/**
+ * Reads up to 64 partitions of one hash slot (any, on one server) with plain XREAD from each one's cursor: what a reader
+ * sees changes nothing, so it may be repeated, or lost with its connection. Partitions that are read to the end wait in
+ * one blocking call; those with a backlog are fetched past it, on the command connection, when their window has room.
+ */
+export class Lane {
+  private readonly readings = new Map<OwnedPartition, Reading>();
+  private channel: BlockingChannel | undefined;
+  private blockedFor = 0;
+  private waitingFor = new Set<OwnedPartition>();
+  private loop: Promise<void> | undefined;
+  private wake: (() => void) | undefined;
+  private fetching = false;
+  private interrupting = false;
+  private stopped = false;
+  private failures = 0;
+  private failedAt = 0;
+  private readonly stopping = new AbortController();
+
+  constructor(
+    private readonly redis: RedisConnection,
+    readonly shard: number,
+    private readonly host: ReaderHost,
+  ) {}
+
+  get hasRoom(): boolean {
+    return this.readings.size < MOST_STREAMS;
+  }
+
+  get isEmpty(): boolean {
+    return this.readings.size === 0;
+  }
+
+  add(partition: OwnedPartition): void {
+    this.readings.set(partition, { partition, behind: false });
+    this.interrupt();
+    this.loop ??= this.run();
+  }
+
+  remove(partition: OwnedPartition): void {
+    this.readings.delete(partition);
+  }
+
+  /** A window has room again, or it may be read again. */
+  roomMade(partition: OwnedPartition): void {
+    const reading = this.readings.get(partition);
+    if (!reading) return;
+    if (reading.behind) void this.fetch();
+    else if (this.wake) this.wake();
+    // Not in the read that blocks now: it was full, or paused, when that began.
+    else if (this.blockedFor === BLOCK_MS && !this.waitingFor.has(partition)) this.interrupt();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.stopping.abort();
+    this.wake?.();
+    this.channel?.close();
+    await this.loop;
+  }
+
+  /** Breaks a long blocking read, once for all changes of this turn, so that the next one includes them. */
+  private interrupt(): void {
+    this.wake?.();
+    if (this.interrupting) return;
+    this.interrupting = true;
+    setImmediate(() => {
+      this.interrupting = false;
+      if (this.blockedFor !== BLOCK_MS) return;
+      this.channel?.close();
+      this.channel = undefined;
+    });
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopped) {
+      const waiting = this.choose();
+      if (waiting.length === 0) {
+        await new Promise<void>((resolve) => (this.wake = resolve));
+        this.wake = undefined;
+        continue;
+      }
+      const block = [...this.readings.values()].some(({ behind }) => behind) ? SHORT_BLOCK_MS : BLOCK_MS;
+      let channel: BlockingChannel | undefined;
+      try {
+        channel = this.channel ??= this.redis.blockingFor(waiting[0]!.partition.key);
+        this.blockedFor = block;
+        this.waitingFor = new Set(waiting.map(({ partition }) => partition));
+        const { count, args } = command(waiting, block);
+        const reply = await channel.call('XREAD', args, block, false);
+        this.blockedFor = 0;
+        this.deliver(waiting, count, reply);
+        this.worked();
+      } catch (error) {
+        this.blockedFor = 0;
+        if (this.stopped) return;
+        if (this.channel !== channel) continue; // interrupted on purpose
+        await this.failed(error as Error);
+      }
+    }
+  }
+
+  /** Those to wait for. One with little room is fetched later, in one go; one that has none counts as behind. */
+  private choose(): Reading[] {
+    const waiting: Reading[] = [];
+    for (const reading of this.readings.values()) {
+      if (!reading.behind && reading.partition.isUrgent) reading.behind = true;
+      if (!reading.behind && reading.partition.room > 0) waiting.push(reading);
+    }
+    return waiting;
+  }
+
+  /** One non-blocking read of all that are behind and have room. */
+  private async fetch(): Promise<void> {
+    if (this.fetching) return;
+    this.fetching = true;
+    try {
+      while (!this.stopped) {
+        const due = [...this.readings.values()].filter(({ behind, partition }) => behind && partition.room > 0 && !partition.isUrgent);
+        if (due.length === 0) return;
+        const { count, args } = command(due, undefined);
+        this.deliver(due, count, await this.redis.commands.call('XREAD', args));
+        this.worked();
+        this.wake?.();
+      }
+    } catch (error) {
+      if (this.stopped) return;
+      void this.failed(error as Error).then(() => this.fetch());
+    } finally {
+      this.fetching = false;
+    }
+  }
+
+  private deliver(readings: readonly Reading[], count: number, reply: unknown): void {
+    const found = new Map<string, Array<readonly [string, RawMessage]>>();
+    for (const [stream, entries] of streamsOf(reply)) found.set(String(stream), entries as Array<[string, RawMessage]>);
+    let behind = false;
+    for (const reading of readings) {
+      const { partition } = reading;
+      if (this.readings.get(partition) !== reading) continue; // revoked meanwhile
+      const entries = found.get(partition.key);
+      reading.behind = entries !== undefined && entries.length >= count;
+      if (entries) partition.feed(entries);
+      behind ||= reading.behind;
+    }
+    if (behind) void this.fetch();
+  }
+
+  private worked(): void {
+    if (this.failures === 0) return;
+    this.host.recovered(this.failures, performance.now() - this.failedAt);
+    this.failures = 0;
+  }
+
+  private async failed(error: Error): Promise<void> {
+    if (this.failures++ === 0) this.failedAt = performance.now();
+    const delay = Math.round(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.failures - 1)) * (1 + Math.random() * 0.25));
+    this.host.trouble(error, delay, this.failures);
+    await sleep(delay, this.stopping.signal);
+  }
+}
+
+function command(readings: readonly Reading[], block: number | undefined): { count: number; args: Array<string | number> } {
+  const count = Math.min(...readings.map(({ partition }) => partition.room));
+  const args: Array<string | number> = ['COUNT', count];
+  if (block !== undefined) args.push('BLOCK', block);
+  args.push('STREAMS');
+  for (const { partition } of readings) args.push(partition.key);
+  for (const { partition } of readings) args.push(partition.cursor);
+  return { count, args };
+}
+
+/** All lanes of one consumer. */
+export class PartitionReader {
+  private readonly lanes = new Map<OwnedPartition, Lane>();
+
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly host: ReaderHost,
+  ) {}
+
+  add(partition: OwnedPartition, shard: number): void {
+    const slot = this.redis.isCluster ? shard : 0;
+    const lane = [...new Set(this.lanes.values())].find((candidate) => candidate.shard === slot && candidate.hasRoom) ?? new Lane(this.redis, slot, this.host);
+    this.lanes.set(partition, lane);
+    lane.add(partition);
+  }
+
+  remove(partition: OwnedPartition): void {
+    const lane = this.lanes.get(partition);
+    this.lanes.delete(partition);
+    lane?.remove(partition);
+    if (lane?.isEmpty) void lane.stop();
+  }
+
+  roomMade(partition: OwnedPartition): void {
+    this.lanes.get(partition)?.roomMade(partition);
+  }
+
+  async stop(): Promise<void> {
+    const lanes = new Set(this.lanes.values());
+    this.lanes.clear();
+    await Promise.all([...lanes].map((lane) => lane.stop()));
+  }
+}

@@ -1,0 +1,43 @@
+-- A partition's state for one group, as one text: "epoch sequence losses lostAt mark markCrashes|done ids|id=failures".
+--   epoch        fencing token of the owner whose commits are accepted; sequence: its last commit
+--   losses       owners in a row that died here without any progress; lostAt: where
+--   mark         message that runs alone because of that, or -; markCrashes: deaths of its process while it did
+--   done         finished beyond the watermark; the watermark itself is the native group's last delivered id
+local function read_position(raw)
+  if not raw then return { epoch = '0', sequence = 0, losses = 0, lost_at = '-', mark = '-', mark_crashes = 0, done = '', failures = '' } end
+  local epoch, sequence, losses, lost_at, mark, crashes, done, failures =
+    string.match(raw, '^(%d+) (%d+) (%d+) (%S+) (%S+) (%d+)|([^|]*)|([^|]*)$')
+  return { epoch = epoch, sequence = tonumber(sequence), losses = tonumber(losses), lost_at = lost_at, mark = mark,
+    mark_crashes = tonumber(crashes), done = done, failures = failures }
+end
+
+local function write_position(p)
+  return p.epoch .. ' ' .. int(p.sequence) .. ' ' .. int(p.losses) .. ' ' .. p.lost_at .. ' ' .. p.mark .. ' ' ..
+    int(p.mark_crashes) .. '|' .. p.done .. '|' .. p.failures
+end
+
+-- The native group: {last delivered id, entries read or false, pending, lag or false}, or nil when there is none.
+local function group_of(stream, group)
+  local infos = redis.pcall('XINFO', 'GROUPS', stream)
+  if infos.err then return nil end
+  for _, info in ipairs(infos) do
+    local row = {}
+    for i = 1, #info, 2 do row[info[i]] = info[i + 1] end
+    if row['name'] == group then return row end
+  end
+  return nil
+end
+
+local function stream_info(stream)
+  local row, info = {}, redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do row[info[i]] = info[i + 1] end
+  return row
+end
+
+-- Whether stream id a is after b. Halves below 2^53 compare exactly as numbers.
+local function id_after(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  a1, a2, b1, b2 = tonumber(a1), tonumber(a2), tonumber(b1), tonumber(b2)
+  return a1 > b1 or (a1 == b1 and a2 > b2)
+end

@@ -1,0 +1,31 @@
+-- Up to where every group is through with a stream: nil when there is no group, which may still want all of it.
+-- A group that reads with XREADGROUP counts up to its oldest pending entry.
+local function committed_by_all(stream)
+  local infos = redis.pcall('XINFO', 'GROUPS', stream)
+  if infos.err then return nil end
+  local least
+  for _, info in ipairs(infos) do
+    local row = {}
+    for i = 1, #info, 2 do row[info[i]] = info[i + 1] end
+    local at = row['last-delivered-id']
+    if tonumber(row['pending']) > 0 then
+      local first = redis.call('XPENDING', stream, row['name'])[2]
+      if first and id_after(at, first) then at = first end
+    end
+    if not least or id_after(least, at) then least = at end
+  end
+  return least
+end
+
+-- Removes what every group has committed and nobody wants kept. Answers how many entries that were.
+local function trim_committed(stream, keep_ms, exactly)
+  local cut = committed_by_all(stream)
+  if not cut or cut == '0-0' then return 0 end
+  local ms, seq = string.match(cut, '^(%d+)-(%d+)$')
+  cut = ms .. '-' .. int(tonumber(seq) + 1) -- MINID keeps the id it names
+  if keep_ms > 0 then
+    local young = int(now_ms - keep_ms) .. '-0'
+    if id_after(cut, young) then cut = young end
+  end
+  return redis.call('XTRIM', stream, 'MINID', exactly and '=' or '~', cut)
+end

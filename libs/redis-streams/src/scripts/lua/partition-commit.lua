@@ -1,0 +1,76 @@
+#!lua flags=allow-oom
+-- Records the progress of some partitions of one shard, each fenced by its owner's epoch. Sent again, or overtaken by a
+-- later one, a commit changes nothing. The native group's position is the watermark: what XINFO GROUPS shows is true.
+-- KEYS  1 positions  2 dead letters  3 dropped  4... partition streams
+-- ARGV  1 group  2 ms to keep committed entries, then per stream:
+--       partition, epoch, sequence, watermark, entries read or -1, dropped known, done ids, failures, message running
+--       alone or '-', deaths of its process, flags (t: trim, l: answer how far behind), how many dead letters,
+--       per dead letter: id, how many texts, fields and values of the dead letter
+-- Reply per stream: 'OK' | 'FENCED' | how far behind as a number, -1: unknown
+--@include clock
+--@include position
+--@include trim
+local group, keep_ms = ARGV[1], tonumber(ARGV[2])
+local reply, at = {}, 3
+
+local function lists(ids, id)
+  return string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) ~= nil
+end
+
+-- A partition deleted by hand comes back with its group where this owner is.
+local function set_position(stream, id, read)
+  local done = redis.pcall('XGROUP', 'SETID', stream, group, id, 'ENTRIESREAD', read)
+  if done.err then
+    redis.call('XGROUP', 'CREATE', stream, group, id, 'MKSTREAM')
+    redis.call('XGROUP', 'SETID', stream, group, id, 'ENTRIESREAD', read)
+  end
+end
+
+for s = 4, #KEYS do
+  local stream, partition, epoch, sequence = KEYS[s], ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local watermark, read, dropped, done = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local flags, letters = ARGV[at + 10], tonumber(ARGV[at + 11])
+  local failures, mark, crashes = ARGV[at + 7], ARGV[at + 8], ARGV[at + 9]
+  at = at + 12
+  local raw = redis.call('HGET', KEYS[1], partition)
+  local p = read_position(raw)
+  local answer = 'OK'
+  if p.epoch ~= epoch then
+    answer = 'FENCED'
+  elseif sequence <= p.sequence then
+    answer = 'OK' -- applied already
+  end
+  local apply = p.epoch == epoch and sequence > p.sequence
+  for _ = 1, letters do
+    local id, count = ARGV[at], tonumber(ARGV[at + 1])
+    if apply and not lists(p.done, id) then
+      local args = { KEYS[2], '*' }
+      for i = at + 2, at + 1 + count do args[#args + 1] = ARGV[i] end
+      args[#args + 1] = 'at'
+      args[#args + 1] = int(now_ms)
+      redis.call('XADD', unpack(args))
+    end
+    at = at + 2 + count
+  end
+  if apply then
+    -- Messages dropped unread are not in the owner's count: unknown until it stands at the end again.
+    if dropped ~= '-' and (redis.call('HGET', KEYS[3], partition) or '0') ~= dropped then read = '-1' end
+    if read == '-1' then
+      local info = redis.pcall('XINFO', 'STREAM', stream)
+      if not info.err then
+        info = stream_info(stream)
+        if info['last-generated-id'] == watermark then read = int(info['entries-added']) end
+      end
+    end
+    set_position(stream, watermark, read)
+    p.sequence, p.done, p.failures, p.mark, p.mark_crashes = sequence, done, failures, mark, tonumber(crashes)
+    redis.call('HSET', KEYS[1], partition, write_position(p))
+    if string.find(flags, 't', 1, true) then trim_committed(stream, keep_ms, false) end
+  end
+  if answer == 'OK' and string.find(flags, 'l', 1, true) then
+    local row = group_of(stream, group)
+    answer = row and row['lag'] or -1
+  end
+  reply[#reply + 1] = answer
+end
+return reply

@@ -1,0 +1,45 @@
+#!lua flags=allow-oom
+-- A new owner takes its partition up: from here on only its commits are accepted, and it learns where to go on.
+-- KEYS  1 partition stream  2 positions  3 dropped
+-- ARGV  1 group  2 partition  3 epoch  4 1 when the previous owner died  5 where a new group starts: an id, or '$'
+-- Reply {'FENCED', the epoch that is higher} |
+--       {'OK', watermark, entries read or -1, done ids, failures, losses, mark, mark crashes, dropped so far, behind or -1,
+--        the last id of the stream}
+--@include clock
+--@include position
+local stream, group, partition, epoch = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local p = read_position(redis.call('HGET', KEYS[2], partition))
+if tonumber(p.epoch) > tonumber(epoch) then return { 'FENCED', p.epoch } end
+
+local row = group_of(stream, group)
+if not row then
+  -- Entries read is known where what stands before the start has been trimmed or will never be read.
+  redis.call('XGROUP', 'CREATE', stream, group, ARGV[5], 'MKSTREAM')
+  local info, at, read = stream_info(stream), ARGV[5], nil
+  if at == '$' or not id_after(info['last-generated-id'], at) then
+    at, read = info['last-generated-id'], info['entries-added']
+  elseif info['length'] > 0 and id_after(info['first-entry'][1], at) then
+    read = info['entries-added'] - info['length']
+  end
+  if read then redis.call('XGROUP', 'SETID', stream, group, at, 'ENTRIESREAD', int(read)) end
+  row = group_of(stream, group)
+end
+
+local watermark = row['last-delivered-id']
+if p.epoch ~= epoch then
+  local _, ahead = string.gsub(p.done, '%S+', '')
+  local at = watermark .. '/' .. ahead
+  local behind = id_after(stream_info(stream)['last-generated-id'], watermark)
+  if ARGV[4] ~= '1' or not behind then -- ended well, or had nothing to do: no message is under suspicion
+    p.losses, p.lost_at, p.mark, p.mark_crashes = 0, '-', '-', 0
+  else
+    p.losses = p.lost_at == at and p.losses + 1 or 1
+    p.lost_at = at
+    if p.mark ~= '-' then p.mark_crashes = p.mark_crashes + 1 end
+  end
+  p.epoch, p.sequence = epoch, 0
+  redis.call('HSET', KEYS[2], partition, write_position(p))
+end
+return { 'OK', watermark, row['entries-read'] or -1, p.done, p.failures, p.losses, p.mark, p.mark_crashes,
+  redis.call('HGET', KEYS[3], partition) or '0', row['lag'] or -1,
+  stream_info(stream)['last-generated-id'] }
