@@ -1,13 +1,13 @@
 import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type PartitionLossReason } from '../errors/index.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
-import { compareStreamIds } from '../kernel/stream-id.js';
 import { Calls } from './calls.js';
 import { CommitDraft } from './commit-draft.js';
 import { type Delivery, type DeliveryHost, fieldOf, type RawMessage } from './delivery.js';
-import { deadLetterFields, UnreadableError, type DeliveryFactory } from './dispatch.js';
+import { deadLetterFields, isThenable, UnreadableError, type DeliveryFactory } from './dispatch.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
+import { Suspicion } from './suspicion.js';
 
 /** How far messages may be read beyond a blocked key, in windows. */
 const SPAN = 8;
@@ -38,7 +38,7 @@ export class OwnedPartition implements DeliveryHost {
   private readonly retries = new Set<NodeJS.Timeout>();
   private paused = false;
   private pumping = false;
-  private suspicious: boolean;
+  private readonly suspicion: Suspicion;
   private suspectRuns = false;
   private afterSuspect: (() => void) | undefined;
   private readonly draft: CommitDraft;
@@ -47,7 +47,7 @@ export class OwnedPartition implements DeliveryHost {
     readonly partition: number,
     readonly token: number,
     readonly key: string,
-    private readonly opened: OpenedPartition,
+    opened: OpenedPartition,
     private readonly options: ResolvedPartitionOptions,
     private readonly deliveries: DeliveryFactory,
     private readonly host: PartitionOwnerHost,
@@ -59,7 +59,7 @@ export class OwnedPartition implements DeliveryHost {
     );
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
     this.draft = new CommitDraft(partition, token, opened, this.window);
-    this.suspicious = options.maxCrashes > 0 && (opened.losses >= 2 || opened.mark !== undefined);
+    this.suspicion = new Suspicion(opened, options.maxCrashes);
   }
 
   get stream(): string {
@@ -79,7 +79,7 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   get isSuspicious(): boolean {
-    return this.suspicious;
+    return this.suspicion.isActive;
   }
 
   /** Messages that may be read now. */
@@ -163,7 +163,7 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   private get limit(): number {
-    return this.suspicious ? 1 : this.options.concurrency;
+    return this.suspicion.isActive ? 1 : this.options.concurrency;
   }
 
   private pump(): void {
@@ -171,7 +171,7 @@ export class OwnedPartition implements DeliveryHost {
     this.pumping = true;
     try {
       while (this.phase === 'active' && !this.paused && this.calls.size < this.limit && !this.suspectRuns && this.host.isLive()) {
-        if (!(this.suspicious ? this.nextSuspect() : this.next())) break;
+        if (!(this.suspicion.isActive ? this.nextSuspect() : this.next())) break;
       }
     } finally {
       this.pumping = false;
@@ -272,23 +272,22 @@ export class OwnedPartition implements DeliveryHost {
     this.pump();
   }
 
-  /**
-   * Owners died here again and again. Whichever message runs is written down before it does, one at a time in the whole
-   * process: when that process dies too, the next owner knows which one it was.
-   */
+  /** Owners died here again and again: see Suspicion. */
   private nextSuspect(): boolean {
     const entry = this.window.take();
     if (!entry) return false;
-    const { mark, markCrashes, end } = this.opened;
-    if (compareStreamIds(entry.id, end) > 0) {
-      this.suspicious = false; // read by nobody before us
-      this.start([entry]);
-    } else if (entry.id === mark && markCrashes >= Math.max(1, this.options.maxCrashes - 2)) {
-      entry.failures++;
-      this.park(entry, 'crashed', new Error(`its process died ${markCrashes} times while it ran alone`));
-    } else {
-      this.suspectRuns = true;
-      void this.runSuspect(entry, entry.id === mark ? markCrashes : 0);
+    const crashes = this.suspicion.crashesOf(entry.id);
+    switch (this.suspicion.verdict(entry.id)) {
+      case 'clear':
+        this.start([entry]);
+        break;
+      case 'culprit':
+        entry.failures++;
+        this.park(entry, 'crashed', new Error(`its process died ${crashes} times while it ran alone`));
+        break;
+      case 'suspect':
+        this.suspectRuns = true;
+        void this.runSuspect(entry, crashes);
     }
     return true;
   }
@@ -328,8 +327,4 @@ export class OwnedPartition implements DeliveryHost {
     for (const timer of this.retries) clearTimeout(timer);
     this.retries.clear();
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
