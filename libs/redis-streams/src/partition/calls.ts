@@ -6,7 +6,7 @@ export class Calls {
   private readonly open = new Set<Delivery>();
   /** Calls that have not returned, also those nobody waits for any more. */
   private inside = 0;
-  private quiet: (() => void) | undefined;
+  private readonly waiters = new Set<() => void>();
   private sweep: NodeJS.Timeout | undefined;
 
   constructor(
@@ -51,15 +51,20 @@ export class Calls {
     this.tell();
   }
 
+  /** Calls back once, when every handler has returned and been heard; at once when that is so. @returns how not to be called */
+  whenQuiet(call: () => void): () => void {
+    if (this.isQuiet) call();
+    else this.waiters.add(call);
+    return () => void this.waiters.delete(call);
+  }
+
   /** Resolves when every handler has returned and been heard, or after `ms`. @returns whether all have */
   async settled(ms: number): Promise<boolean> {
     if (this.isQuiet) return true;
-    let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
-      this.quiet = resolve;
-      timer = setTimeout(resolve, ms);
+      const timer = setTimeout(() => (forget(), resolve()), ms);
+      const forget = this.whenQuiet(() => (clearTimeout(timer), resolve()));
     });
-    clearTimeout(timer);
     return this.isQuiet;
   }
 
@@ -68,7 +73,10 @@ export class Calls {
   }
 
   private tell(): void {
-    if (this.quiet && this.isQuiet) this.quiet();
+    if (this.waiters.size === 0 || !this.isQuiet) return;
+    const waiters = [...this.waiters];
+    this.waiters.clear();
+    for (const call of waiters) call();
   }
 
   private look(): void {

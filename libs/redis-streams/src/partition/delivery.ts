@@ -96,6 +96,10 @@ export abstract class Delivery {
     return this.host.acknowledge(this);
   }
 
+  get isAborted(): boolean {
+    return this.aborted !== undefined;
+  }
+
   /** Tells the handler that it works for nothing from here on. */
   abort(reason: Error): void {
     this.aborted ??= reason;

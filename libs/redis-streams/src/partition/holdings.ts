@@ -8,7 +8,8 @@ import { Committer } from './committer.js';
 import type { Grant } from './coordinator.js';
 import type { DeliveryFactory } from './dispatch.js';
 import type { ResolvedPartitionOptions } from './options.js';
-import { OwnedPartition, type PartitionOwnerHost } from './owned-partition.js';
+import { OwnedPartition } from './owned-partition.js';
+import type { PartitionOwnerHost } from './owner-host.js';
 import type { PartitionStore } from './partition-store.js';
 import type { PartitionReader } from './reader.js';
 import type { PartitionsEvent, PartitionsLost, PartitionsRevoked } from './types.js';
@@ -68,8 +69,8 @@ export class Holdings {
     for (const holding of ours) {
       if (this.holdings.get(holding.partition) !== holding || holding.leaving) continue;
       holding.owned.setPaused(this.isPaused(holding.partition));
-      this.reader.add(holding.owned, this.store.shardOf(holding.partition));
       holding.owned.activate();
+      this.reader.add(holding.owned, this.store.shardOf(holding.partition));
     }
   }
 
@@ -179,7 +180,7 @@ export class Holdings {
     this.reader.remove(owned);
     owned.end(reason);
     this.leftovers.set(partition, owned);
-    void owned.settled(3_600_000).then(() => this.leftovers.get(partition) === owned && this.leftovers.delete(partition));
+    owned.whenQuiet(() => this.leftovers.get(partition) === owned && this.leftovers.delete(partition));
   }
 
   private ownerHost(session: string): PartitionOwnerHost {

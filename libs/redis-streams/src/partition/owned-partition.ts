@@ -2,31 +2,18 @@ import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type Par
 import { backoffDelay } from '../kernel/backoff.js';
 import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
 import { Calls } from './calls.js';
+import { Timers } from '../redis/timers.js';
 import { CommitDraft } from './commit-draft.js';
 import { type Delivery, type DeliveryHost, fieldOf, type RawMessage } from './delivery.js';
 import { deadLetterFields, isThenable, UnreadableError, type DeliveryFactory } from './dispatch.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
+import type { PartitionOwnerHost } from './owner-host.js';
 import { Suspicion } from './suspicion.js';
 
 /** How far messages may be read beyond a blocked key, in windows. */
 const SPAN = 8;
 const ABORT_GRACE_MS = 100;
-
-export interface PartitionOwnerHost {
-  readonly session: string;
-  isLive(): boolean;
-  /** Progress is to be committed soon. */
-  dirty(partition: OwnedPartition): void;
-  /** Resolves when all progress so far is stored. @throws FencedError */
-  flush(partition: OwnedPartition): Promise<void>;
-  /** Messages may be read again. */
-  roomMade(partition: OwnedPartition): void;
-  /** Runs one suspect at a time in this process; resolves with the function that ends its turn. */
-  alone(): Promise<() => void>;
-  retried(partition: OwnedPartition, entry: WindowEntry<RawMessage>, delayMs: number, error: Error): void;
-  deadLettered(partition: OwnedPartition, entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void;
-}
 
 /** One partition in this process's hands: its window, the handlers that run, and what is to be committed. */
 export class OwnedPartition implements DeliveryHost {
@@ -35,7 +22,7 @@ export class OwnedPartition implements DeliveryHost {
   cursor: string;
   private readonly window: PartitionWindow<RawMessage>;
   private readonly calls: Calls;
-  private readonly retries = new Set<NodeJS.Timeout>();
+  private readonly retries = new Timers();
   private paused = false;
   private pumping = false;
   private readonly suspicion: Suspicion;
@@ -122,7 +109,7 @@ export class OwnedPartition implements DeliveryHost {
   async drain(reason: PartitionLossReason, ms: number): Promise<void> {
     if (this.phase === 'ended') return;
     this.phase = 'draining';
-    this.clearRetries();
+    this.retries.clear();
     if (await this.settled(ms)) return;
     this.calls.abort(this.lossOf(reason));
     await this.settled(ABORT_GRACE_MS);
@@ -132,7 +119,7 @@ export class OwnedPartition implements DeliveryHost {
   end(reason: PartitionLossReason): void {
     if (this.phase === 'ended') return;
     this.phase = 'ended';
-    this.clearRetries();
+    this.retries.clear();
     if (this.calls.size > 0) this.calls.abort(this.lossOf(reason));
     this.calls.end();
     this.afterSuspect?.();
@@ -141,6 +128,10 @@ export class OwnedPartition implements DeliveryHost {
   /** Resolves when every handler has returned, or after `ms`. @returns whether all have */
   settled(ms: number): Promise<boolean> {
     return this.calls.settled(ms);
+  }
+
+  whenQuiet(call: () => void): void {
+    this.calls.whenQuiet(call);
   }
 
   /** What there is to commit at this moment. To be sent until answered, then given to `committed`. */
@@ -160,6 +151,16 @@ export class OwnedPartition implements DeliveryHost {
   /** Read ahead is running out: a commit should not wait. */
   get isUrgent(): boolean {
     return this.window.room * 2 < this.options.prefetch;
+  }
+
+  /** Worth reading now: room for a good part of a window, or for anything when all that was read waits for a blocked key. */
+  get wantsMore(): boolean {
+    return this.room > 0 && (!this.isUrgent || (this.calls.size === 0 && !this.window.hasMore));
+  }
+
+  /** Will want more as soon as what it has is handled and committed. */
+  get isFull(): boolean {
+    return this.phase === 'active' && !this.paused && !this.wantsMore;
   }
 
   private get limit(): number {
@@ -194,6 +195,7 @@ export class OwnedPartition implements DeliveryHost {
       const { entry, reason } = error as UnreadableError;
       this.park(entry, reason, error as Error);
       for (const other of [...entries].reverse()) if (other !== entry && this.window.putBack(other)) this.window.retry(other);
+      this.afterSuspect?.();
       return;
     }
     this.calls.begin(delivery);
@@ -230,6 +232,7 @@ export class OwnedPartition implements DeliveryHost {
 
   private failed(delivery: Delivery, thrown: unknown): void {
     if (!this.close(delivery)) return;
+    if (this.phase === 'draining' && delivery.isAborted) return; // we broke it off: the next owner begins it anew
     const error = toError(thrown);
     for (const entry of [...delivery.entries].reverse()) {
       if (entry.failures + 1 >= this.options.maxAttempts) {
@@ -240,18 +243,9 @@ export class OwnedPartition implements DeliveryHost {
       const first = this.window.failed(entry);
       const delayMs = backoffDelay(this.options.backoff, entry.failures, Math.random());
       this.host.retried(this, entry, delayMs, error);
-      if (first && this.phase === 'active') this.retryIn(entry, delayMs);
+      if (first && this.phase === 'active') this.retries.in(delayMs, () => (this.window.retry(entry), this.pump()));
     }
     this.moveOn();
-  }
-
-  private retryIn(entry: WindowEntry<RawMessage>, delayMs: number): void {
-    const timer = setTimeout(() => {
-      this.retries.delete(timer);
-      this.window.retry(entry);
-      this.pump();
-    }, delayMs);
-    this.retries.add(timer);
   }
 
   private park(entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void {
@@ -321,10 +315,5 @@ export class OwnedPartition implements DeliveryHost {
 
   private lossOf(reason: PartitionLossReason): PartitionLostError {
     return new PartitionLostError(this.stream, this.partition, reason);
-  }
-
-  private clearRetries(): void {
-    for (const timer of this.retries) clearTimeout(timer);
-    this.retries.clear();
   }
 }

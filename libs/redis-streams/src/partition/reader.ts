@@ -126,23 +126,23 @@ export class Lane {
     }
   }
 
-  /** Those to wait for. One with little room is fetched later, in one go; one that has none counts as behind. */
+  /** Those to wait for. One whose window is full counts as behind: fetched when it has room. */
   private choose(): Reading[] {
     const waiting: Reading[] = [];
     for (const reading of this.readings.values()) {
-      if (!reading.behind && reading.partition.isUrgent) reading.behind = true;
-      if (!reading.behind && reading.partition.room > 0) waiting.push(reading);
+      if (reading.partition.isFull) reading.behind = true;
+      else if (!reading.behind && reading.partition.wantsMore) waiting.push(reading);
     }
     return waiting;
   }
 
-  /** One non-blocking read of all that are behind and have room. */
+  /** One non-blocking read of all that are behind and have room, until none is. */
   private async fetch(): Promise<void> {
     if (this.fetching) return;
     this.fetching = true;
     try {
       while (!this.stopped) {
-        const due = [...this.readings.values()].filter(({ behind, partition }) => behind && partition.room > 0 && !partition.isUrgent);
+        const due = [...this.readings.values()].filter(({ behind, partition }) => behind && partition.wantsMore);
         if (due.length === 0) return;
         const { count, args } = command(due, undefined);
         this.deliver(due, count, await this.redis.commands.call('XREAD', args));
@@ -165,8 +165,10 @@ export class Lane {
       const { partition } = reading;
       if (this.readings.get(partition) !== reading) continue; // revoked meanwhile
       const entries = found.get(partition.key);
-      reading.behind = entries !== undefined && entries.length >= count;
-      if (entries) partition.feed(entries);
+      const { room } = partition;
+      reading.behind = entries !== undefined && entries.length >= Math.min(count, room);
+      // More than it has room for was read with the others; it is read again.
+      if (entries) partition.feed(entries.length > room ? entries.slice(0, room) : entries);
       behind ||= reading.behind;
     }
     if (behind) void this.fetch();
@@ -187,7 +189,7 @@ export class Lane {
 }
 
 function command(readings: readonly Reading[], block: number | undefined): { count: number; args: Array<string | number> } {
-  const count = Math.min(...readings.map(({ partition }) => partition.room));
+  const count = Math.max(...readings.map(({ partition }) => partition.room));
   const args: Array<string | number> = ['COUNT', count];
   if (block !== undefined) args.push('BLOCK', block);
   args.push('STREAMS');
