@@ -18,3 +18,32 @@ export function announcement(stream: string, i: number): string {
 export function streamName(i: number): string {
   return `order-stream-${i}`;
 }
+
+/** 161 bytes of JSON, whatever the number. */
+export interface Payment {
+  readonly id: string;
+  /** Number of the account, which is the key. */
+  readonly account: number;
+  /** Rises by one from message to message. */
+  readonly n: number;
+  readonly amount: string;
+  readonly currency: string;
+  readonly status: string;
+  readonly customer: string;
+  readonly note: string;
+}
+
+export const ACCOUNTS = 1_000;
+const FIRST_ACCOUNT = 1_000;
+const FIRST_NUMBER = 10_000_000;
+
+/** All accounts pay in turn. */
+export function payment(i: number): Payment {
+  const n = FIRST_NUMBER + i;
+  const account = FIRST_ACCOUNT + (i % ACCOUNTS);
+  return { id: `payment-${n}`, account, n, amount: '129.95', currency: 'EUR', status: 'pending', customer: `customer-${account}`, note: 'order of November' };
+}
+
+export function accountKey({ account }: Payment): string {
+  return `account-${account}`;
+}

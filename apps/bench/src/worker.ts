@@ -5,10 +5,13 @@ import { backlogRoles } from './workers/backlog.js';
 import { holdRoles } from './workers/hold.js';
 import { latencyRoles } from './workers/latency.js';
 import { nestRoles } from './workers/nest.js';
+import { partitionConsumerRoles } from './workers/partition-consumers.js';
+import { partitionLoopRoles } from './workers/partition-loops.js';
+import { partitionProducerRoles } from './workers/partition-producers.js';
 import type { Role } from './workers/role.js';
 import type { Message, WorkerOptions } from './support/worker.js';
 
-const ROLES: Readonly<Record<string, Role>> = { ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles };
+const ROLES: Readonly<Record<string, Role>> = { ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles, ...partitionConsumerRoles, ...partitionLoopRoles, ...partitionProducerRoles };
 
 const { role, url, options } = JSON.parse(process.env['BENCH_WORKER'] ?? '{}') as { role: string; url: string; options: WorkerOptions };
 const play = ROLES[role];

@@ -5,11 +5,15 @@ import { heartbeatBench } from './heartbeat.js';
 import { latencyBench } from './latency.js';
 import { memoryBench } from './memory.js';
 import { nestBench } from './nest.js';
+import { partitionBacklogBench, partitionEndToEndBench } from './partition-end-to-end.js';
+import { partitionProduceBench } from './partition-produce.js';
 
 const LEASE: readonly Bench[] = [announceBench, assignDoneBench, latencyBench, heartbeatBench, memoryBench, nestBench];
+const PARTITION: readonly Bench[] = [partitionEndToEndBench, partitionBacklogBench, partitionProduceBench];
 
 /** What may be asked for by name: every bench, and suites of them. */
 export const CATALOGUE: ReadonlyMap<string, { readonly about: string; readonly benches: readonly Bench[] }> = new Map([
   ['lease', { about: 'all benches of the lease capability', benches: LEASE }],
-  ...LEASE.map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
+  ['partition', { about: 'all benches of the partition capability', benches: PARTITION }],
+  ...[...LEASE, ...PARTITION].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
 ]);

@@ -1,0 +1,65 @@
+import type { Contender, Metrics, Stage } from '../model.js';
+import { readCounters } from '../support/server-counters.js';
+import type { Worker } from '../support/worker.js';
+
+export interface FlowOptions {
+  readonly name: string;
+  readonly producer: string;
+  readonly consumer: string;
+  readonly messages: number;
+  /** `live`: consumed while it is produced; `backlog`: produced before, only consuming is measured. */
+  readonly mode: 'live' | 'backlog';
+}
+
+/** One producer process, one consumer process; a quarter of the messages goes through another stream first, to warm up. */
+export function flowContender(options: FlowOptions): Contender {
+  return {
+    name: options.name,
+    round: async (stage) => {
+      const producer = await stage.spawn(options.producer);
+      const consumer = await stage.spawn(options.consumer);
+      const run = options.mode === 'live' ? live : backlog;
+      await run(stage, producer, consumer, 'warm', Math.ceil(options.messages / 4));
+      const { inversions, ...metrics } = await run(stage, producer, consumer, 'work', options.messages);
+      if (inversions !== 0) throw new Error(`${options.name}: ${inversions} messages came out of order`);
+      return metrics;
+    },
+  };
+}
+
+async function live(stage: Stage, producer: Worker, consumer: Worker, stream: string, count: number): Promise<Metrics> {
+  const consuming = consumer.next('consuming');
+  const consumed = consumer.next('consumed');
+  consumer.send({ type: 'consume', stream, count });
+  await consuming;
+  const before = await readCounters(stage.admin);
+  const produced = producer.next('produced');
+  producer.send({ type: 'produce', stream, from: 0, count });
+  const [sent, done] = await Promise.all([produced, consumed]);
+  const serverMs = (await readCounters(stage.admin)).cpuMs - before.cpuMs;
+  return {
+    messagesPerSecond: (count / (Number(done['endAt']) - Number(sent['startAt']))) * 1_000,
+    producedPerSecond: (count / (Number(sent['endAt']) - Number(sent['startAt']))) * 1_000,
+    serverCpuUsPerMessage: (serverMs * 1_000) / count,
+    consumerCpuUsPerMessage: Number(done['cpuUs']) / count,
+    producerCpuUsPerMessage: Number(sent['cpuUs']) / count,
+    inversions: Number(done['inversions']),
+  };
+}
+
+async function backlog(stage: Stage, producer: Worker, consumer: Worker, stream: string, count: number): Promise<Metrics> {
+  const produced = producer.next('produced');
+  producer.send({ type: 'produce', stream, from: 0, count });
+  await produced;
+  const before = await readCounters(stage.admin);
+  const consumed = consumer.next('consumed');
+  consumer.send({ type: 'consume', stream, count });
+  const done = await consumed;
+  const serverMs = (await readCounters(stage.admin)).cpuMs - before.cpuMs;
+  return {
+    messagesPerSecond: (count / (Number(done['endAt']) - Number(done['firstAt']))) * 1_000,
+    serverCpuUsPerMessage: (serverMs * 1_000) / count,
+    consumerCpuUsPerMessage: Number(done['cpuUs']) / count,
+    inversions: Number(done['inversions']),
+  };
+}
