@@ -145,6 +145,7 @@ export class RedisStreamsEngine {
     const consumer = new PartitionConsumer(value, handlers, {
       redis, events, identity, session, commandTimeoutMs, drainMs,
       find: (stream, who, signal) => registry.get(stream, who, signal),
+      rejoined: () => void registry.registerAgain().catch((error: Error) => this.report(error, { connection: value.connection, during: 'registering streams again' })),
       onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
     });
     this.partitionConsumers.set(key, consumer);
@@ -175,7 +176,8 @@ export class RedisStreamsEngine {
     const forget = this.events.on('connection.error', ({ error }) => (last = error));
     try {
       const consumers = [...this.connections.values()].map(({ registry }) => registry.registerAll()).concat(this.all().map((consumer) => consumer.start()));
-      await withDeadline(Promise.all(consumers), this.startTimeoutMs, () => new ConnectionError(`Redis did not answer within ${this.startTimeoutMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
+      const waitMs = this.startTimeoutMs + (this.partitionConsumers.size > 0 ? this.partitioning.registrationWaitMs : 0);
+      await withDeadline(Promise.all(consumers), waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
       for (const { redis } of this.connections.values()) void redis.probe();
     } catch (error) {
       await this.stop();

@@ -10,7 +10,7 @@ export interface ShardKeys {
   positions(group: string): string;
   /** STREAM messages that were given up, with the reason. */
   dead(group: string): string;
-  /** STRING a producer's last batch and its answers, for resends. Expires. */
+  /** HASH a producer's last batches and their answers, for resends. Expires. */
   producer(producer: string): string;
   /** HASH partition -> messages dropped unread, for `whenFull: 'drop-oldest'`. */
   readonly dropped: string;

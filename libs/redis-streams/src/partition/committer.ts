@@ -21,13 +21,21 @@ interface Waiter {
   reject(error: Error): void;
 }
 
+interface Commit {
+  readonly partition: OwnedPartition;
+  readonly item: CommitItem;
+  readonly waiters: readonly Waiter[];
+}
+
 /**
  * Commits the progress of one shard's partitions: one script call at a time for all that have any. A call is made again
  * until it is answered; its sequence numbers make it the same call, so one that arrives late, or twice, moves
  * no position back.
  */
 export class Committer {
-  private dirty = new Map<OwnedPartition, Waiter[]>();
+  private readonly dirty = new Map<OwnedPartition, Waiter[]>();
+  /** Each with a call of its own under way, because the server refused a call that it was part of. Its next commit waits for that one. */
+  private readonly apart = new Set<OwnedPartition>();
   private running: Promise<void> | undefined;
   private startedAt = -Infinity;
   private hurry: (() => void) | undefined;
@@ -59,24 +67,31 @@ export class Committer {
     try {
       // One turn later, so that what is finished in this turn shares the commit.
       await new Promise((resolve) => setImmediate(resolve));
-      while (this.dirty.size > 0) {
+      while (this.due().length > 0) {
         await this.pause();
         this.startedAt = performance.now();
-        const batch = [...this.dirty].slice(0, MOST);
-        for (const [partition] of batch) this.dirty.delete(partition);
-        const items = batch.map(([partition]) => partition.commitItem());
-        const answers = await this.send(batch.map(([partition]) => partition), items);
-        batch.forEach(([partition, waiters], i) => this.answered(partition, items[i]!, answers[i], waiters));
+        const batch = this.due().slice(0, MOST).map(([partition, waiters]): Commit => ({ partition, waiters, item: partition.commitItem() }));
+        for (const { partition } of batch) this.dirty.delete(partition);
+        try {
+          this.answered(batch, await this.send(batch.map(({ item }) => item)));
+        } catch {
+          // A partition that is no stream any more, say, must not keep the others.
+          for (const commit of batch) void this.alone(commit);
+        }
       }
     } finally {
       this.running = undefined;
     }
   }
 
+  private due(): Array<[OwnedPartition, Waiter[]]> {
+    return [...this.dirty].filter(([partition]) => !this.apart.has(partition));
+  }
+
   private async pause(): Promise<void> {
     const left = this.startedAt + GAP_MS - performance.now();
     if (left <= 0) return;
-    for (const [partition, waiters] of this.dirty) if (waiters.length > 0 || partition.isUrgent) return;
+    for (const [partition, waiters] of this.due()) if (waiters.length > 0 || partition.isUrgent) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, left);
       this.hurry = () => (clearTimeout(timer), resolve());
@@ -84,31 +99,46 @@ export class Committer {
     this.hurry = undefined;
   }
 
-  private answered(partition: OwnedPartition, item: CommitItem, answer: CommitAnswer | undefined, waiters: readonly Waiter[]): void {
-    if (answer === undefined || answer === 'FENCED') {
-      const error = new FencedError(`${partition.stream}/${partition.partition}`, partition.token, 'commit');
-      for (const waiter of waiters) waiter.reject(error);
-      if (answer === 'FENCED') this.host.fenced(partition);
-      return;
+  /** The same call until it is answered: a later one in its place would pass over the dead letters that only this one carries. */
+  private async alone(commit: Commit): Promise<void> {
+    this.apart.add(commit.partition);
+    for (;;) {
+      try {
+        const answers = await this.send([commit.item]);
+        this.apart.delete(commit.partition);
+        this.answered([commit], answers);
+        if (this.dirty.has(commit.partition)) this.running ??= this.run();
+        return;
+      } catch (error) {
+        this.host.trouble(commit.partition, error as Error);
+        await sleep(RETRY_MS * 10);
+      }
     }
-    partition.committed(item, answer);
-    this.host.committed(partition, item);
-    for (const waiter of waiters) waiter.resolve();
   }
 
-  /** One answer per item; undefined: given up, because the session is over. */
-  private async send(partitions: readonly OwnedPartition[], items: readonly CommitItem[]): Promise<Array<CommitAnswer | undefined>> {
+  private answered(batch: readonly Commit[], answers: ReadonlyArray<CommitAnswer | undefined>): void {
+    for (const [i, { partition, item, waiters }] of batch.entries()) {
+      const answer = answers[i];
+      if (answer === undefined || answer === 'FENCED') {
+        const error = new FencedError(`${partition.stream}/${partition.partition}`, partition.token, 'commit');
+        for (const waiter of waiters) waiter.reject(error);
+        if (answer === 'FENCED') this.host.fenced(partition);
+        continue;
+      }
+      partition.committed(item, answer);
+      this.host.committed(partition, item);
+      for (const waiter of waiters) waiter.resolve();
+    }
+  }
+
+  /** One answer per item; undefined: given up, because the session is over. @throws what makes no sense to send again at once */
+  private async send(items: readonly CommitItem[]): Promise<Array<CommitAnswer | undefined>> {
     for (;;) {
       if (!this.host.isLive()) return items.map(() => undefined);
       try {
         return await this.store.commit(this.shard, items);
       } catch (error) {
-        if (!isTransient(error)) {
-          // One partition that is no stream any more, say, must not keep the others.
-          if (items.length > 1) return (await Promise.all(items.map((item, i) => this.send([partitions[i]!], [item])))).flat();
-          this.host.trouble(partitions[0]!, error as Error);
-          await sleep(RETRY_MS * 10);
-        }
+        if (!isTransient(error)) throw error;
         await sleep(RETRY_MS);
       }
     }

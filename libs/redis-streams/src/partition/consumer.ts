@@ -23,6 +23,8 @@ export interface PartitionConsumerContext {
   readonly commandTimeoutMs: number;
   readonly drainMs: number;
   find(stream: string, who: string, signal: AbortSignal): Promise<KnownStream>;
+  /** A session was lost and another begun: what this process registered may be gone too. */
+  rejoined(): void;
   onError(error: Error, context: ErrorContext): void;
 }
 
@@ -40,6 +42,7 @@ export class PartitionConsumer {
   private stopping: Promise<void> | undefined;
   private readonly stopped = new AbortController();
   private ended = false;
+  private joinedBefore = false;
   private hooks: Promise<void> = Promise.resolve();
 
   constructor(
@@ -105,7 +108,7 @@ export class PartitionConsumer {
       { scope, keys: group.keys, identity, session, meta: (id) => (identity.exclusive ? identity.name : id), commandTimeoutMs: context.commandTimeoutMs },
       events,
       {
-        joined: () => (coordinator.reset(), coordinator.sync()),
+        joined: () => (coordinator.reset(), coordinator.sync(), this.joined()),
         lost: () => (coordinator.reset(), holdings.loseAll('session-lost')),
         look: (ring) => (coordinator.rung(ring), ring === undefined && holdings.tidy()),
         failed: (error) => void (this.stopping ??= this.leave('name-in-use', error)),
@@ -115,7 +118,7 @@ export class PartitionConsumer {
     const coordinator: Coordinator = new Coordinator(group, events, {
       session: () => {
         const id = membership.session;
-        return id === undefined || this.stopping ? undefined : { id, member: this.memberOf(id) };
+        return id === undefined ? undefined : { id, member: this.memberOf(id) };
       },
       held: () => holdings.held(),
       granted: (id: string, grants: readonly Grant[]) => void holdings.take(id, grants),
@@ -126,6 +129,12 @@ export class PartitionConsumer {
       trouble: (error) => context.onError(error, { stream, group: name, during: 'looking at the group' }),
     });
     return { group, membership, coordinator, holdings, reader };
+  }
+
+  /** Again, after a loss: whoever emptied the server took the registration with it. */
+  private joined(): void {
+    if (this.joinedBefore) this.context.rejoined();
+    this.joinedBefore = true;
   }
 
   private memberOf(session: string): string {
@@ -145,8 +154,11 @@ export class PartitionConsumer {
     const consumer = this.session ?? context.identity.name;
     if (parts) {
       const { holdings, membership, coordinator, reader } = parts;
-      await coordinator.stop();
+      // With a seat to come back to, nobody is to take anything: then all is given back at once, when all is done.
+      if (options.rejoinMs > 0) await coordinator.stop();
+      else coordinator.resign();
       await holdings.giveBackAll('shutdown');
+      await coordinator.stop();
       const session = await membership.stop();
       await reader.stop();
       if (session) {

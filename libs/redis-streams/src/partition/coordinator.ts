@@ -43,6 +43,7 @@ export class Coordinator {
   /** Version of the target that `target` is of; '' while something is to be done about it. */
   private version = '';
   private open = true;
+  private leaving = false;
   private wanted = false;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -80,6 +81,13 @@ export class Coordinator {
     this.version = '';
   }
 
+  /** Gives up the seat first, so that the others plan without us and take each partition the moment it is given back. */
+  resign(): void {
+    this.leaving = true;
+    this.version = '';
+    this.sync();
+  }
+
   async stop(): Promise<void> {
     this.open = false;
     clearTimeout(this.timer);
@@ -115,7 +123,7 @@ export class Coordinator {
     const released = [...this.released];
     const known = this.settled() ? this.version : '';
     const held = known === '' ? this.host.held() : [];
-    const reply = await this.store.sync(id, member, known, released, held, PLAN_MS);
+    const reply = await this.store.sync(id, member, this.leaving, known, released, held, PLAN_MS);
     if (this.host.session()?.id !== id) return;
     if (!reply) return this.host.refused(id);
     this.released = this.released.filter((item) => !released.includes(item));

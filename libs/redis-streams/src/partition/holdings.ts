@@ -74,16 +74,37 @@ export class Holdings {
     }
   }
 
-  /** Drains, commits, tells the application and releases - each partition on its own, none waits for another. */
+  /**
+   * Drains, commits, tells the application and releases. None waits for another that takes longer; those that are ready in
+   * the same turn share a call of the hook.
+   */
   async giveBack(partitions: readonly number[], reason: 'rebalance' | 'shutdown'): Promise<void> {
     const leaving = partitions.map((partition) => this.holdings.get(partition)).filter((holding) => holding && !holding.leaving) as Holding[];
-    for (const holding of leaving) holding.leaving = true;
     const startedAt = performance.now();
-    const drained = await Promise.all(leaving.map(async (holding) => ((await this.drain(holding, reason)) ? holding : undefined)));
-    const owned = drained.flatMap((holding) => (holding?.owned ? [holding.owned] : []));
+    let ready: Holding[] = [];
+    let handing: Promise<void> | undefined;
+    const handOver = async (): Promise<void> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      const batch = ready;
+      ready = [];
+      handing = undefined;
+      await this.handOver(batch, reason, startedAt);
+    };
+    await Promise.all(
+      leaving.map(async (holding) => {
+        holding.leaving = true;
+        if (!(await this.drain(holding, reason))) return;
+        ready.push(holding);
+        await (handing ??= handOver());
+      }),
+    );
+  }
+
+  private async handOver(drained: readonly Holding[], reason: 'rebalance' | 'shutdown', startedAt: number): Promise<void> {
+    const owned = drained.flatMap((holding) => holding.owned ?? []);
     if (owned.length > 0) await this.bounded(this.host.hook('revoked', { ...this.event(owned), reason }), 'the hook for revoked partitions');
     for (const holding of drained) {
-      if (!holding || this.holdings.get(holding.partition) !== holding) continue;
+      if (this.holdings.get(holding.partition) !== holding) continue; // lost meanwhile
       const { partition, token } = holding;
       this.forget(holding, reason);
       this.host.events.emit('partition.revoked', { ...this.about(holding), reason, drainMs: performance.now() - startedAt });

@@ -21,6 +21,8 @@ interface Encoded {
 interface ShardState {
   readonly batcher: Batcher<Encoded, SentMessage>;
   sequence: number;
+  /** Batches under way, oldest first. */
+  readonly inFlight: Map<number, Promise<unknown>>;
 }
 
 /** How long the server remembers a batch's answers for a resend. */
@@ -151,9 +153,17 @@ export class PartitionProducer {
     if (known) return known.batcher;
     const state: ShardState = {
       sequence: 0,
+      inFlight: new Map(),
       batcher: new Batcher<Encoded, SentMessage>({
         what: `producer of "${stream.stream}"`,
-        send: (items) => this.sendBatch(stream, shard, ++state.sequence, items),
+        send: (items) => {
+          const sequence = ++state.sequence;
+          const sent = this.sendBatch(stream, shard, state, sequence, items).finally(() => state.inFlight.delete(sequence));
+          state.inFlight.set(sequence, sent.catch(() => undefined));
+          return sent;
+        },
+        // The next one is on its way while the server works on this one.
+        inFlight: 2,
         sizeOf: (item) => item.data.length + item.key.length + item.headers.length + 16,
         maxItems: 512,
         maxBytes: 1_048_576,
@@ -166,7 +176,7 @@ export class PartitionProducer {
     return state.batcher;
   }
 
-  private async sendBatch(stream: KnownStream, shard: number, sequence: number, items: readonly Encoded[]): Promise<Array<SentMessage | Error>> {
+  private async sendBatch(stream: KnownStream, shard: number, { inFlight }: ShardState, sequence: number, items: readonly Encoded[]): Promise<Array<SentMessage | Error>> {
     const until = performance.now() + GIVE_UP_MS;
     const keys = shardKeys(stream.stream, shard);
     const index = new Map<number, number>();
@@ -177,14 +187,16 @@ export class PartitionProducer {
       body.push(at, key, data, headers);
     }
     const partitions = [...index.keys()];
-    const args = [sequence, KEEP_MS, stream.maxEntries, stream.whenFull, partitions.length, ...partitions, ...body];
+    const args = [sequence, KEEP_MS, stream.maxEntries, stream.whenFull, 0, partitions.length, ...partitions, ...body];
     const names = [keys.producer(this.id), keys.dropped, ...partitions.map((partition) => keys.partition(partition))];
     for (;;) {
       try {
+        args[4] = Math.min(sequence, ...inFlight.keys()) - 1;
         const [status, answers] = (await this.redis.scripts.run('partition-produce', names, args)) as [string, string];
-        // Only the batch in flight is asked about, so no later one can have been answered.
-        if (status === 'LATE') throw new ConnectionError(`the server remembers a later batch than ${sequence} of this producer`);
-        return this.read(stream, items, answers.split(' '));
+        if (status === 'OK') return this.read(stream, items, answers.split(' '));
+        // Its turn comes when the batch before it has been stored, or given up.
+        if (status === 'GAP') await inFlight.get(sequence - 1);
+        else throw new ConnectionError(`the server no longer remembers what became of batch ${sequence} of this producer`);
       } catch (error) {
         if (isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
         if (!isTransient(error)) throw error;

@@ -101,6 +101,11 @@ export class StreamRegistry {
     await Promise.all([...this.own.keys()].map((stream) => this.get(stream, 'registration')));
   }
 
+  /** As `registerAll`, though Redis has answered before: it may have been emptied since. @throws StreamMismatchError */
+  async registerAgain(): Promise<void> {
+    await Promise.all([...this.own.keys()].map((stream) => this.find(stream, 'registration', undefined)));
+  }
+
   /** A stream by its full name, registered here or elsewhere. @throws StreamNotRegisteredError | StreamMismatchError */
   get(stream: string, who: string, signal?: AbortSignal): Promise<KnownStream> {
     const known = this.known.get(stream);

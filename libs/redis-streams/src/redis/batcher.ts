@@ -3,10 +3,12 @@ import { BackpressureError, ClosedError } from '../errors/index.js';
 export interface BatcherOptions<In, Out> {
   /** What is batched, for messages. */
   readonly what: string;
-  /** Sends one batch; answers one result per item, in order; an Error rejects its item. Called again only after it has settled. */
+  /** Sends one batch; answers one result per item, in order; an Error rejects its item. */
   readonly send: (items: readonly In[]) => Promise<ReadonlyArray<Out | Error>>;
   /** Size of one item in bytes. Default 0. */
   readonly sizeOf?: (item: In) => number;
+  /** Calls of `send` under way at once. Default 1. More than one only begin with full batches: what trickles in still gathers. */
+  readonly inFlight?: number;
   readonly maxItems: number;
   readonly maxBytes: number;
   /** Bounds of what waits, beyond which `add` rejects with BackpressureError. */
@@ -22,13 +24,15 @@ interface Waiting<In, Out> {
 }
 
 /**
- * One batch in flight; what arrives meanwhile is the next. So a lone item goes out at once, batches grow
- * exactly when the server is the slower side, and items keep their order. The one batcher of this package.
+ * What arrives while a batch is in flight is the next. So a lone item goes out at once, batches grow exactly when the
+ * server is the slower side, and items go out in order. The one batcher of this package.
  */
 export class Batcher<In, Out> {
   private waiting: Array<Waiting<In, Out>> = [];
   private bytes = 0;
-  private running: Promise<void> | undefined;
+  private running = 0;
+  private starting = false;
+  private idle: Array<() => void> = [];
   private closed = false;
 
   constructor(private readonly options: BatcherOptions<In, Out>) {}
@@ -44,14 +48,14 @@ export class Batcher<In, Out> {
     return new Promise<Out>((resolve, reject) => {
       this.waiting.push({ item, bytes, resolve, reject });
       this.bytes += bytes;
-      // One turn later, so that everything added in this turn shares the batch.
-      this.running ??= Promise.resolve().then(() => this.drain());
+      if (this.running === 0) this.startSoon();
+      else this.start();
     });
   }
 
   /** Resolves when everything added so far has settled. */
-  async flush(): Promise<void> {
-    while (this.running) await this.running;
+  flush(): Promise<void> {
+    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.idle.push(resolve));
   }
 
   /** Refuses new items, then flushes. */
@@ -60,21 +64,46 @@ export class Batcher<In, Out> {
     await this.flush();
   }
 
-  private async drain(): Promise<void> {
-    while (this.waiting.length > 0) {
-      const batch = this.take();
-      try {
-        const results = await this.options.send(batch.map(({ item }) => item));
-        batch.forEach((entry, i) => {
-          const result = results[i] as Out | Error;
-          if (result instanceof Error) entry.reject(result);
-          else entry.resolve(result);
-        });
-      } catch (error) {
-        for (const entry of batch) entry.reject(error);
-      }
+  private get isIdle(): boolean {
+    return this.running === 0 && this.waiting.length === 0;
+  }
+
+  /** One turn later, so that everything added in this turn shares the batch. */
+  private startSoon(): void {
+    if (this.starting) return;
+    this.starting = true;
+    void Promise.resolve().then(() => {
+      this.starting = false;
+      this.start();
+    });
+  }
+
+  private start(): void {
+    const { inFlight = 1, maxItems, maxBytes } = this.options;
+    while (this.waiting.length > 0 && this.running < inFlight) {
+      if (this.running > 0 && this.waiting.length < maxItems && this.bytes < maxBytes) return;
+      void this.run(this.take());
     }
-    this.running = undefined;
+  }
+
+  private async run(batch: ReadonlyArray<Waiting<In, Out>>): Promise<void> {
+    this.running++;
+    try {
+      const results = await this.options.send(batch.map(({ item }) => item));
+      batch.forEach((entry, i) => {
+        const result = results[i] as Out | Error;
+        if (result instanceof Error) entry.reject(result);
+        else entry.resolve(result);
+      });
+    } catch (error) {
+      for (const entry of batch) entry.reject(error);
+    }
+    this.running--;
+    this.start();
+    if (!this.isIdle) return;
+    const { idle } = this;
+    this.idle = [];
+    for (const resolve of idle) resolve();
   }
 
   private take(): Array<Waiting<In, Out>> {

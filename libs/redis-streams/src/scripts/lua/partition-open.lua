@@ -35,7 +35,8 @@ if p.epoch ~= epoch then
   else
     p.losses = p.lost_at == at and p.losses + 1 or 1
     p.lost_at = at
-    if p.mark ~= '-' then p.mark_crashes = p.mark_crashes + 1 end
+    -- Every commit says which message runs alone: only an owner that has committed can have written this one.
+    if p.mark ~= '-' and p.sequence > 0 then p.mark_crashes = p.mark_crashes + 1 end
   end
   p.epoch, p.sequence = epoch, 0
   redis.call('HSET', KEYS[2], partition, write_position(p))

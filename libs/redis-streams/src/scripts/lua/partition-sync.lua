@@ -4,7 +4,8 @@
 -- both have one.
 -- KEYS  1 sessions  2 members  3 names  4 roster  5 away  6 group  7 target  8 owners
 -- ARGV  1 session  2 member  3 bell  4 "planned.revision" it has settled with, or ''  5 ms a planner has
---       6 how many released  7... per released: partition, epoch, least epoch of the next grant
+--       6 1 when it is leaving: it has no seat, is granted nothing, and gives back what it holds
+--       7 how many released  8... per released: partition, epoch, least epoch of the next grant
 --       then per held: partition, epoch
 -- Reply {'LOST'} | {'OK', planned generation, revision, due, paused, next away deadline in ms or -1, settled, rows}
 --       due: '' | 'WAIT' (another one plans) | 'PLAN' (this one is to)
@@ -19,8 +20,11 @@ local me, member, bell = ARGV[1], ARGV[2], ARGV[3]
 if not live(me) then return { 'LOST' } end
 reap(bell)
 
-local seat = redis.call('HGET', KEYS[4], member)
-if seat ~= me then
+local seat, leaving = redis.call('HGET', KEYS[4], member), ARGV[6] == '1'
+if leaving and seat == me then
+  redis.call('HDEL', KEYS[4], member)
+  changed(bell)
+elseif not leaving and seat ~= me then
   redis.call('HSET', KEYS[4], member, me)
   redis.call('ZREM', KEYS[5], member)
   if not seat then changed(bell) end
@@ -34,8 +38,8 @@ local function release(partition, epoch)
 end
 
 local counter, freed = tonumber(state[5] or '0'), false
-local releases = tonumber(ARGV[6])
-for i = 7, 6 + releases * 3, 3 do
+local releases = tonumber(ARGV[7])
+for i = 8, 7 + releases * 3, 3 do
   if redis.call('HGET', KEYS[8], ARGV[i]) == me .. ' ' .. ARGV[i + 1] then
     release(ARGV[i], ARGV[i + 1])
     freed = true
@@ -65,8 +69,8 @@ if ARGV[4] ~= '' then
 end
 
 local rows, held, wanted = {}, {}, {}
-for i = 7 + releases * 3, #ARGV, 2 do held[ARGV[i]] = ARGV[i + 1] end
-for partition in string.gmatch(redis.call('HGET', KEYS[7], member) or '', '%d+') do wanted[#wanted + 1] = partition end
+for i = 8 + releases * 3, #ARGV, 2 do held[ARGV[i]] = ARGV[i + 1] end
+for partition in string.gmatch(not leaving and redis.call('HGET', KEYS[7], member) or '', '%d+') do wanted[#wanted + 1] = partition end
 local want = {}
 for _, partition in ipairs(wanted) do want[partition] = true end
 
