@@ -72,12 +72,10 @@ export class Committer {
         this.startedAt = performance.now();
         const batch = this.due().slice(0, MOST).map(([partition, waiters]): Commit => ({ partition, waiters, item: partition.commitItem() }));
         for (const { partition } of batch) this.dirty.delete(partition);
-        try {
-          this.answered(batch, await this.send(batch.map(({ item }) => item)));
-        } catch {
-          // A partition that is no stream any more, say, must not keep the others.
-          for (const commit of batch) void this.alone(commit);
-        }
+        // Refused as a whole: a partition that is no stream any more, say, must not keep the others.
+        const answers = await this.send(batch.map(({ item }) => item)).catch(() => undefined);
+        if (answers) this.answered(batch, answers);
+        else for (const commit of batch) void this.alone(commit);
       }
     } finally {
       this.running = undefined;
@@ -102,18 +100,18 @@ export class Committer {
   /** The same call until it is answered: a later one in its place would pass over the dead letters that only this one carries. */
   private async alone(commit: Commit): Promise<void> {
     this.apart.add(commit.partition);
-    for (;;) {
+    let answers: ReadonlyArray<CommitAnswer | undefined> | undefined;
+    while (!answers) {
       try {
-        const answers = await this.send([commit.item]);
-        this.apart.delete(commit.partition);
-        this.answered([commit], answers);
-        if (this.dirty.has(commit.partition)) this.running ??= this.run();
-        return;
+        answers = await this.send([commit.item]);
       } catch (error) {
         this.host.trouble(commit.partition, error as Error);
         await sleep(RETRY_MS * 10);
       }
     }
+    this.apart.delete(commit.partition);
+    this.answered([commit], answers);
+    if (this.dirty.has(commit.partition)) this.running ??= this.run();
   }
 
   private answered(batch: readonly Commit[], answers: ReadonlyArray<CommitAnswer | undefined>): void {
