@@ -5,7 +5,7 @@ import {
 import { NestFactory, REQUEST } from '@nestjs/core';
 import { Ctx, Payload, Transport } from '@nestjs/microservices';
 import {
-  InjectLeases, type LeaseRequest, LeaseService, OnStreamAssigned, OnStreamTerminated, RedisStreamsModule, type StreamLease,
+  InjectLeases, type HandlerRequest, LeaseService, OnStreamAssigned, OnStreamTerminated, RedisStreamsModule, type StreamLease,
   type TerminatedConsumer,
 } from 'nestjs-redis-streams';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -97,7 +97,7 @@ describe('importing the module is enough', () => {
     const ran: unknown[] = [];
     @Controller({ scope: Scope.REQUEST })
     class Scoped {
-      constructor(@Inject(REQUEST) private readonly request: LeaseRequest<{ tenant: string }, StreamLease>) {}
+      constructor(@Inject(REQUEST) private readonly request: HandlerRequest<{ tenant: string }, StreamLease>) {}
       @OnStreamAssigned('scoped')
       run(lease: StreamLease): void {
         ran.push([this.request.data.tenant, lease.stream, this.request.context === lease]);

@@ -1,10 +1,16 @@
 export { RedisStreamsModule } from './module/redis-streams.module.js';
 export type { RedisStreamsModuleAsyncOptions, RedisStreamsModuleOptions, RedisStreamsOptionsFactory } from './module/module-definition.js';
 export { OnStreamAssigned, OnStreamDisowned, OnStreamExpired, OnStreamTerminated } from './module/decorators/on-stream.js';
-export type { LeaseHookTarget } from './module/decorators/handler-metadata.js';
-export { getLeasesToken, InjectLeases, REDIS_STREAMS_OPTIONS } from './module/tokens.js';
+export type { LeaseHookTarget } from './module/decorators/on-stream.js';
+export { OnPartitionsAssigned, OnPartitionsLost, OnPartitionsRevoked, PartitionHandler } from './module/decorators/partition-handler.js';
+export type { PartitionHookTarget } from './module/decorators/partition-handler.js';
+export {
+  getLeasesToken, getPartitionsToken, getStreamToken, InjectLeases, InjectPartitions, InjectStream, REDIS_STREAMS_OPTIONS, type StreamPlace,
+} from './module/tokens.js';
+export type { OneOrMany, ProducedStream, StreamRegistrationAsync, StreamSettings } from './module/streams.js';
 export { LeaseService } from './module/lease.service.js';
-export { LeaseRequest } from './module/handler-request.js';
+export { PartitionService } from './module/partition.service.js';
+export { HandlerRequest } from './module/handler-request.js';
 export { RedisStreamsHealth, type RedisStreamsHealthResult } from './module/health.js';
 
 export { RedisStreamsEngine } from './engine.js';

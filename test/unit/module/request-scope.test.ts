@@ -1,7 +1,7 @@
 import { CanActivate, Controller, ExecutionContext, Inject, Injectable, Scope, UseGuards } from '@nestjs/common';
 import { ContextIdFactory, type ContextId, type ContextIdStrategy, type HostComponentInfo, REQUEST } from '@nestjs/core';
 import { Ctx, Payload } from '@nestjs/microservices';
-import { LeaseRequest, OnStreamAssigned, type StreamLease } from 'nestjs-redis-streams';
+import { HandlerRequest, OnStreamAssigned, type StreamLease } from 'nestjs-redis-streams';
 import { afterEach, describe, expect, it } from 'vitest';
 import { appOf, fakeLease } from './support/fake-engine.js';
 
@@ -15,15 +15,15 @@ describe.each(['provider', 'controller'] as const)('request scope on a %s', (kin
 
   it('makes an instance for every stream, with info and lease as REQUEST', async () => {
     let made = 0;
-    const requests: LeaseRequest[] = [];
+    const requests: HandlerRequest[] = [];
     @Injectable({ scope: Scope.REQUEST })
     class Tenant {
-      constructor(@Inject(REQUEST) readonly request: LeaseRequest<{ tenant: string }, StreamLease>) {}
+      constructor(@Inject(REQUEST) readonly request: HandlerRequest<{ tenant: string }, StreamLease>) {}
     }
     @Place(Scope.REQUEST)
     class Orders {
       readonly id = (made += 1);
-      constructor(@Inject(REQUEST) private readonly request: LeaseRequest, private readonly tenant: Tenant) {
+      constructor(@Inject(REQUEST) private readonly request: HandlerRequest, private readonly tenant: Tenant) {
         requests.push(this.request);
       }
       @OnStreamAssigned('orders')
@@ -43,7 +43,7 @@ describe.each(['provider', 'controller'] as const)('request scope on a %s', (kin
     const guarded: unknown[] = [];
     @Injectable({ scope: Scope.REQUEST })
     class Work {
-      constructor(@Inject(REQUEST) readonly request: LeaseRequest) {}
+      constructor(@Inject(REQUEST) readonly request: HandlerRequest) {}
     }
     @Injectable({ scope: Scope.REQUEST })
     class Guard implements CanActivate {
@@ -83,8 +83,8 @@ describe.each(['provider', 'controller'] as const)('request scope on a %s', (kin
 
   it('durable ones are made once per tenant of the strategy', async () => {
     const parents = new Map<string, ContextId>();
-    class ByTenant implements ContextIdStrategy<LeaseRequest<{ tenant: string }>> {
-      attach(contextId: ContextId, { data }: LeaseRequest<{ tenant: string }>): { resolve: (info: HostComponentInfo) => ContextId; payload: unknown } {
+    class ByTenant implements ContextIdStrategy<HandlerRequest<{ tenant: string }>> {
+      attach(contextId: ContextId, { data }: HandlerRequest<{ tenant: string }>): { resolve: (info: HostComponentInfo) => ContextId; payload: unknown } {
         const parent = parents.get(data.tenant) ?? ContextIdFactory.create();
         parents.set(data.tenant, parent);
         return { resolve: (info) => (info.isTreeDurable ? parent : contextId), payload: { tenant: data.tenant } };
@@ -110,7 +110,7 @@ describe.each(['provider', 'controller'] as const)('request scope on a %s', (kin
   it('a constructor that throws is a failure of this stream alone', async () => {
     @Place(Scope.REQUEST)
     class Orders {
-      constructor(@Inject(REQUEST) { data }: LeaseRequest<{ amount: number }>) {
+      constructor(@Inject(REQUEST) { data }: HandlerRequest<{ amount: number }>) {
         if (data.amount < 0) throw new Error('negative');
       }
       @OnStreamAssigned('orders')

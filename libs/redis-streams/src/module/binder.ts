@@ -1,18 +1,23 @@
 import { Injectable } from '@nestjs/common';
 import { type ContextId, ContextIdFactory, ExternalContextCreator, ModuleRef } from '@nestjs/core';
 import type { DiscoveredHandler } from './explorer.js';
-import { LeaseRequest } from './handler-request.js';
-import { type HandlerProxy, proxyFactory } from './nest-compat.js';
+import type { HandlerProxy } from './handler-call.js';
+import { HandlerRequest } from './handler-request.js';
+import { proxyFactory } from './nest-compat.js';
 
 /** Turns a discovered method into a function that runs it with everything Nest puts around a handler. */
 @Injectable()
-export class LeaseHandlerBinder {
+export class HandlerBinder {
   constructor(private readonly creator: ExternalContextCreator) {}
 
-  /** Must be called when all providers exist: global enhancers are looked up here. */
-  bind(handler: DiscoveredHandler): HandlerProxy {
-    const { wrapper } = handler;
-    const makeProxy = proxyFactory({ ...handler, creator: this.creator });
+  /**
+   * Must be called when all providers exist: global enhancers are looked up here.
+   * @param pattern what `HandlerRequest.pattern` says
+   */
+  bind(handler: DiscoveredHandler, pattern: string): HandlerProxy {
+    const { wrapper, capability, hook } = handler;
+    const plain = capability === 'partition' && hook === 'message' ? 'data, context' : 'context';
+    const makeProxy = proxyFactory({ ...handler, plain, creator: this.creator });
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return makeProxy(wrapper.instance as object, undefined, wrapper.id);
 
     // The ModuleRef of the module that holds the class, so that one provided twice resolves where it was found.
@@ -20,7 +25,7 @@ export class LeaseHandlerBinder {
     const moduleRef = handler.module.providers.get(ModuleRef)?.instance as ModuleRef;
     const isDurable = wrapper.isDependencyTreeDurable();
     return async (data, context) => {
-      const contextId = register(moduleRef, new LeaseRequest(handler.options.service, data, context), isDurable);
+      const contextId = register(moduleRef, new HandlerRequest(pattern, data, context), isDurable);
       const instance = await moduleRef.resolve<object, object>(wrapper.token as symbol, contextId, { strict: true });
       return makeProxy(instance, contextId, wrapper.id)(data, context);
     };
@@ -28,7 +33,7 @@ export class LeaseHandlerBinder {
 }
 
 /** As Nest's listeners do it, so that a durable-provider strategy written for microservices works unchanged. */
-function register(moduleRef: ModuleRef, request: LeaseRequest, isDurable: boolean): ContextId {
+function register(moduleRef: ModuleRef, request: HandlerRequest, isDurable: boolean): ContextId {
   const contextId = ContextIdFactory.getByRequest(request);
   const value: unknown = isDurable ? contextId.payload : Object.assign(request, contextId.payload);
   moduleRef.registerRequestByContextId(value, contextId);

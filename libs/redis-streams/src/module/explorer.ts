@@ -1,10 +1,10 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';
-import { leaseHandlersOf, type LeaseHandlerMetadata } from './decorators/handler-metadata.js';
+import { type HandlerMetadata, handlersOf } from './decorators/handler-metadata.js';
 import type { InstanceWrapper, NestModule } from './nest-compat.js';
 
-/** A decorated method, and everything needed to call it. */
-export interface DiscoveredHandler extends LeaseHandlerMetadata {
+/** Where a decorated method is, and everything needed to call it. */
+interface HandlerPlace {
   readonly moduleKey: string;
   readonly module: NestModule;
   readonly wrapper: InstanceWrapper;
@@ -13,14 +13,15 @@ export interface DiscoveredHandler extends LeaseHandlerMetadata {
   /** `OrderHandlers.process`, for messages. */
   readonly label: string;
 }
+export type DiscoveredHandler = HandlerMetadata & HandlerPlace;
 
 /**
  * Finds decorated methods on the providers and controllers of all modules, inherited ones included.
  * A class that several modules provide has several instances; its methods are bound once, to the first, with a
- * warning: to run every stream once per instance cannot be meant. Modules loaded lazily after the start are not seen.
+ * warning: to run every stream or message once per instance cannot be meant. Modules loaded lazily after the start are not seen.
  */
 @Injectable()
-export class LeaseHandlerExplorer {
+export class HandlerExplorer {
   private readonly logger = new Logger('RedisStreams');
   private readonly scanner = new MetadataScanner();
 
@@ -51,12 +52,12 @@ export class LeaseHandlerExplorer {
   private handlersOf(wrapper: InstanceWrapper, moduleKey: string, module: NestModule): DiscoveredHandler[] {
     const prototype = prototypeOf(wrapper);
     if (prototype === undefined) return [];
-    const type = prototype.constructor as DiscoveredHandler['type'];
+    const type = prototype.constructor as HandlerPlace['type'];
     return this.scanner.getAllMethodNames(prototype).flatMap((methodName) => {
       const method: unknown = Reflect.get(prototype, methodName);
       if (typeof method !== 'function') return [];
       const place = { moduleKey, module, wrapper, type, methodName, label: `${type.name}.${methodName}` };
-      return leaseHandlersOf(method).map((metadata) => ({ ...metadata, ...place }));
+      return handlersOf(method).map((metadata) => ({ ...metadata, ...place }));
     });
   }
 }

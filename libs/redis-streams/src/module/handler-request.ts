@@ -2,13 +2,13 @@
  * What `@Inject(REQUEST)` gives a request-scoped handler, and what a durable-provider strategy gets to attach to.
  * Has the shape of `RequestContext` of `@nestjs/microservices`.
  */
-export class LeaseRequest<Data = unknown, Context = unknown> {
+export class HandlerRequest<Data = unknown, Context = unknown> {
   constructor(
-    /** Service the stream was announced for. */
+    /** The service a stream was announced for; the full name of a partitioned stream. */
     readonly pattern: string,
-    /** `lease.info`; for the other hooks, the event. */
+    /** `lease.info`; a message's data, or those of a batch; for the other hooks, the event. */
     readonly data: Data,
-    /** The lease; for the other hooks, the event. */
+    /** The lease; the context of a message or a batch; for the other hooks, the event. */
     readonly context: Context,
   ) {}
 

@@ -26,6 +26,9 @@ export class RedisStreamsHealth {
     events.on('lease.terminated', ({ service, reason }) => {
       if (reason !== 'closed') note(`t ${service}`, `consumer of "${service}" ended: ${reason}`);
     });
+    events.on('partition.terminated', ({ stream, group, reason }) => {
+      if (reason !== 'closed') note(`t ${stream}#${group}`, `consumer of "${stream}" in group "${group}" ended: ${reason}`);
+    });
   }
 
   check(key = 'redisStreams'): RedisStreamsHealthResult {

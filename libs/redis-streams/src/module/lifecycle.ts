@@ -3,7 +3,7 @@ import { ModulesContainer } from '@nestjs/core';
 import { RedisStreamsEngine } from '../engine.js';
 import { InvalidOptionsError } from '../errors/index.js';
 import { bootLastStopFirst } from './nest-compat.js';
-import { LeaseHandlerRegistrar } from './registrar.js';
+import { HandlerRegistrar } from './registrar.js';
 
 /**
  * Start: after the bootstrap hooks of all other modules. Drain: in `onModuleDestroy`, before the destroy hooks of all
@@ -15,7 +15,7 @@ import { LeaseHandlerRegistrar } from './registrar.js';
 export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   constructor(
     private readonly engine: RedisStreamsEngine,
-    private readonly registrar: LeaseHandlerRegistrar,
+    private readonly registrar: HandlerRegistrar,
     private readonly modules: ModulesContainer,
   ) {
     // Here and not in a hook: Nest sorts the modules once, before the first hook.

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { ContextId, DiscoveryService, ExternalContextCreator, ModulesContainer } from '@nestjs/core';
-import { isObservable, lastValueFrom, type Observable } from 'rxjs';
+import { completed, directCall, type HandlerProxy, type Method } from './handler-call.js';
 
 /*
  * Everything that leans on Nest beyond its documented API stands in this file, checked against 11.2 and 12.5.
@@ -34,31 +34,77 @@ export interface ProxySpec {
   readonly moduleKey: string;
   readonly methodName: string;
   readonly type: object;
+  /** What a method without parameter decorators is called with. */
+  readonly plain: 'context' | 'data, context';
 }
-export type HandlerProxy = (data: unknown, context: unknown) => Promise<unknown>;
-type Method = (...args: unknown[]) => unknown;
 
 interface FilterHandler {
   invokeCustomFilters(exception: unknown, host: unknown): unknown;
 }
+interface Filters {
+  readonly areNone: boolean;
+  next(exception: unknown, host: unknown): Promise<unknown>;
+}
+interface Parameter {
+  readonly index: number;
+  readonly pipes: readonly unknown[];
+  extractValue(data: unknown, context: unknown): unknown;
+}
+type PipesFn = ((args: unknown[], data: unknown, context: unknown) => Promise<void>) | null;
 interface CreatorInternals {
+  guardsContextCreator: { create(...args: unknown[]): readonly unknown[] };
+  interceptorsContextCreator: { create(...args: unknown[]): readonly unknown[] };
   filtersContextCreator: { create(...args: unknown[]): FilterHandler };
+  externalErrorProxy: { createProxy(target: () => never, filters: Filters, type: 'rpc'): (...args: unknown[]) => Promise<unknown> };
+  createPipesFn(pipes: readonly unknown[], parameters: readonly Parameter[]): PipesFn;
+}
+
+/** What Nest found around a method while it made the proxy. */
+interface Surroundings {
+  guards?: readonly unknown[];
+  interceptors?: readonly unknown[];
+  pipes?: readonly unknown[];
+  parameters?: readonly Parameter[];
+  filters?: Filters;
 }
 
 /** A function that makes, for one instance of the handler's class, the method with everything Nest puts around it. */
 export function proxyFactory(spec: ProxySpec): (instance: object, contextId?: ContextId, inquirerId?: string) => HandlerProxy {
-  const creator = Object.assign(Object.create(spec.creator) as ExternalContextCreator, overrides(spec));
+  const found: Surroundings = {};
+  const creator = Object.assign(Object.create(spec.creator) as ExternalContextCreator, overrides(spec, found));
   return (instance, contextId, inquirerId) => {
     const method = (instance as Record<string, Method>)[spec.methodName] as Method;
     const proxy = creator.create(
       instance, method, spec.methodName, ROUTE_ARGS_METADATA, rpcParams, contextId, inquirerId, undefined, 'rpc',
-    ) as HandlerProxy;
-    return async (data, context) => completed(await proxy(data, context));
+    ) as (data: unknown, context: unknown) => Promise<unknown>;
+    return unencumbered(spec, found, instance, method) ?? (async (data, context) => completed(await proxy(data, context)));
   };
 }
 
-function overrides({ creator, moduleKey, methodName, type }: ProxySpec): object {
-  const filters = (creator as unknown as CreatorInternals).filtersContextCreator;
+/** The direct call of a method that nothing stands before; undefined when anything does, or Nest was not seen to look. */
+function unencumbered({ creator, type, methodName, plain }: ProxySpec, found: Surroundings, instance: object, method: Method): HandlerProxy | undefined {
+  const { guards, interceptors, pipes, parameters, filters } = found;
+  if (guards?.length !== 0 || interceptors?.length !== 0 || !pipes || !parameters || !filters) return undefined;
+  const { externalErrorProxy } = creator as unknown as CreatorInternals;
+  const rescue = filters.areNone
+    ? undefined
+    : async (error: unknown, data: unknown, context: unknown) =>
+        completed(await externalErrorProxy.createProxy(() => { throw error; }, filters, 'rpc')(data, context));
+  if (!hasParameterDecorators(type, methodName)) {
+    return directCall({ instance, method, rescue, argumentsOf: plain === 'context' ? (_data, context) => [context] : (data, context) => [data, context] });
+  }
+  if (pipes.length > 0 || parameters.some((parameter) => parameter.pipes?.length !== 0)) return undefined;
+  const length = Math.max(...parameters.map(({ index }) => index)) + 1;
+  const argumentsOf = (data: unknown, context: unknown): unknown[] => {
+    const args = new Array<unknown>(length).fill(undefined);
+    for (const parameter of parameters) args[parameter.index] = parameter.extractValue(data, context);
+    return args;
+  };
+  return directCall({ instance, method, rescue, argumentsOf });
+}
+
+function overrides({ creator, moduleKey, methodName, type, plain }: ProxySpec, found: Surroundings): object {
+  const { guardsContextCreator, interceptorsContextCreator, filtersContextCreator } = creator as unknown as CreatorInternals;
   const metadata = new Map<string, unknown>();
   return {
     // Nest searches providers only, so a controller would be nowhere and its guards given as classes be skipped
@@ -70,18 +116,17 @@ function overrides({ creator, moduleKey, methodName, type }: ProxySpec): object 
       get: (_instance: object, key: string) => metadata.get(key),
       set: (_instance: object, key: string, value: unknown) => void metadata.set(key, value),
     },
-    // Without a default, an Observable that completes empty fails with EmptyError.
-    transformToResult: (result: unknown) => completed(result),
-    filtersContextCreator: {
-      create: (...args: unknown[]) => quietFilters(filters.create(...args)),
+    transformToResult: completed,
+    guardsContextCreator: { create: (...args: unknown[]) => (found.guards = guardsContextCreator.create(...args)) },
+    interceptorsContextCreator: { create: (...args: unknown[]) => (found.interceptors = interceptorsContextCreator.create(...args)) },
+    filtersContextCreator: { create: (...args: unknown[]) => (found.filters = quietFilters(filtersContextCreator.create(...args))) },
+    createPipesFn: (pipes: readonly unknown[], parameters: readonly Parameter[]): PipesFn => {
+      Object.assign(found, { pipes, parameters } satisfies Surroundings);
+      // Nest would call an undecorated method with (data, context). Where it is to get the context alone, the arguments
+      // that guards and interceptors see must stay as they are, and `getHandler()` the method itself.
+      if (plain === 'context' && !hasParameterDecorators(type, methodName)) return async (args, _data, context) => void (args[0] = context);
+      return (creator as unknown as CreatorInternals).createPipesFn(pipes, parameters);
     },
-    ...(hasParameterDecorators(type, methodName)
-      ? {}
-      : {
-          // Nest would call an undecorated method with (info, lease). It is to get the lease alone; and the arguments
-          // that guards and interceptors see must stay as they are, and `getHandler()` the method itself.
-          createPipesFn: () => async (args: unknown[], _data: unknown, context: unknown) => void (args[0] = context),
-        }),
   };
 }
 
@@ -90,11 +135,12 @@ function overrides({ creator, moduleKey, methodName, type }: ProxySpec): object 
  * failure with stream, attempt and token, so that line would only say it twice. And 11 takes any falsy, 12 only an
  * undefined return for "not handled": here it is undefined in both, also for async filters.
  */
-function quietFilters(handler: FilterHandler): { next(exception: unknown, host: unknown): Promise<unknown> } {
+function quietFilters(handler: FilterHandler): Filters {
+  const areNone = (handler as unknown as { filters?: unknown[] }).filters?.length === 0;
   return {
+    areNone,
     async next(exception, host) {
-      const noFilters = (handler as unknown as { filters?: unknown[] }).filters?.length === 0;
-      const answer = noFilters ? undefined : handler.invokeCustomFilters(exception, host);
+      const answer = areNone ? undefined : handler.invokeCustomFilters(exception, host);
       // Nest 11 answers null itself when no filter matches.
       const result: unknown = await answer;
       if (result === undefined || (result === null && answer === null)) throw exception;
@@ -103,17 +149,12 @@ function quietFilters(handler: FilterHandler): { next(exception: unknown, host: 
   };
 }
 
-/** Waits until a returned Observable is complete; anything else is its own result. */
-function completed(result: unknown): unknown {
-  return isObservable(result) ? lastValueFrom(result as Observable<unknown>, { defaultValue: undefined }) : result;
-}
-
 const rpcParams = {
   exchangeKeyForValue(type: number, data: unknown, args: unknown[]): unknown {
     if (type === CONTEXT) return args[1];
     if (type !== PAYLOAD) return null;
     if (typeof data !== 'string' || data === '') return args[0];
-    // Info comes from outside: only its own properties, so that `@Payload('constructor')` finds nothing.
+    // It comes from outside: only its own properties, so that `@Payload('constructor')` finds nothing.
     const payload = args[0] as object | null | undefined;
     return payload !== null && payload !== undefined && Object.hasOwn(payload, data) ? Reflect.get(payload, data) : undefined;
   },

@@ -1,16 +1,18 @@
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { RedisStreamsEngine } from '../engine.js';
 import { RedisStreamsEvents } from '../observability/events.js';
-import type { RedisStreamsOptions } from '../options.js';
+import type { RedisStreamsOptions, StreamRegistration } from '../options.js';
 import { EventLogger } from './event-logger.js';
-import { LeaseHandlerBinder } from './binder.js';
-import { LeaseHandlerExplorer } from './explorer.js';
+import { HandlerBinder } from './binder.js';
+import { HandlerExplorer } from './explorer.js';
 import { RedisStreamsHealth } from './health.js';
 import { LeaseService } from './lease.service.js';
 import { RedisStreamsLifecycle } from './lifecycle.js';
 import { ConfigurableRedisStreamsModule, type RedisStreamsModuleAsyncOptions, type RedisStreamsModuleOptions } from './module-definition.js';
-import { LeaseHandlerRegistrar } from './registrar.js';
-import { DEFAULT_CONNECTION, getLeasesToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
+import { PartitionService } from './partition.service.js';
+import { HandlerRegistrar } from './registrar.js';
+import { type OneOrMany, producedOnly, type ProducedStream, registered, registeredAsync, streamModule, type StreamRegistrationAsync } from './streams.js';
+import { DEFAULT_CONNECTION, getLeasesToken, getPartitionsToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 const CORE: Provider[] = [
   {
@@ -19,16 +21,17 @@ const CORE: Provider[] = [
     inject: [REDIS_STREAMS_OPTIONS],
   },
   { provide: RedisStreamsEvents, useFactory: (engine: RedisStreamsEngine) => engine.events, inject: [RedisStreamsEngine] },
-  leases(),
+  ...services(DEFAULT_CONNECTION),
   { provide: LeaseService, useExisting: getLeasesToken() },
-  EventLogger, RedisStreamsHealth, LeaseHandlerExplorer, LeaseHandlerBinder, LeaseHandlerRegistrar, RedisStreamsLifecycle,
+  { provide: PartitionService, useExisting: getPartitionsToken() },
+  EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle,
 ];
 
 /**
  * Import it once, in the root module: `RedisStreamsModule.forRoot({...})`. That is enough in any kind of Nest
  * application (HTTP, microservice, application context): decorated methods are found and run.
- * Injectable: {@link LeaseService}, `@InjectLeases(name)`, {@link RedisStreamsEvents}, {@link RedisStreamsEngine},
- * {@link RedisStreamsHealth}.
+ * Injectable: {@link LeaseService}, `@InjectLeases(name)`, {@link PartitionService}, `@InjectPartitions(name)`,
+ * {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
  */
 @Module({})
 export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
@@ -39,24 +42,61 @@ export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
   static override forRootAsync({ connections = [], ...options }: RedisStreamsModuleAsyncOptions): DynamicModule {
     return withProviders(super.forRootAsync(options), connections);
   }
+
+  /**
+   * Registers partitioned streams, in the root or in the module that owns them, and provides their producers for
+   * `@InjectStream(name)` there and where that module is imported. The registration is stored when the application
+   * starts: one that differs from what is stored under that name ends the start with a StreamMismatchError. Saying it
+   * again with the same content, in this application or another, changes nothing. Needs `forRoot` to be global (it is by
+   * default). @throws InvalidOptionsError from the creation of the application
+   */
+  static registerStream(streams: OneOrMany<StreamRegistration>): DynamicModule {
+    return streamModule(RedisStreamsModule, many(streams).map(registered));
+  }
+
+  /** As {@link registerStream}, with the number of partitions, the retention and so on from a factory. */
+  static registerStreamAsync(streams: OneOrMany<StreamRegistrationAsync>): DynamicModule {
+    return streamModule(RedisStreamsModule, many(streams).map(registeredAsync), many(streams).flatMap(({ imports = [] }) => imports));
+  }
+
+  /**
+   * For an application or module that only sends: provides the producers of streams that are registered elsewhere. The
+   * stream is looked up at the first message, which waits up to `partition.registrationWaitMs` for its registration and
+   * is refused with a StreamNotRegisteredError after that.
+   */
+  static registerProducer(streams: OneOrMany<string | ProducedStream>): DynamicModule {
+    return streamModule(RedisStreamsModule, many(streams).map(producedOnly));
+  }
 }
 
 function withProviders(definition: DynamicModule, connections: readonly string[]): DynamicModule {
   const named = connections.filter((name) => name !== DEFAULT_CONNECTION);
   return {
     ...definition,
-    providers: [...(definition.providers ?? []), ...CORE, ...named.map(leases)],
+    providers: [...(definition.providers ?? []), ...CORE, ...named.flatMap(services)],
     exports: [
-      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService,
-      getLeasesToken(), ...named.map(getLeasesToken),
+      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService,
+      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name)]),
     ],
   };
 }
 
-function leases(connection?: string): Provider {
-  return {
-    provide: getLeasesToken(connection),
-    useFactory: (engine: RedisStreamsEngine) => new LeaseService(engine.leases(connection)),
-    inject: [RedisStreamsEngine],
-  };
+/** The services of one connection. */
+function services(connection: string): Provider[] {
+  return [
+    {
+      provide: getLeasesToken(connection),
+      useFactory: (engine: RedisStreamsEngine) => new LeaseService(engine.leases(connection)),
+      inject: [RedisStreamsEngine],
+    },
+    {
+      provide: getPartitionsToken(connection),
+      useFactory: (engine: RedisStreamsEngine) => new PartitionService(engine.partitions(connection)),
+      inject: [RedisStreamsEngine],
+    },
+  ];
+}
+
+function many<T>(one: OneOrMany<T>): readonly T[] {
+  return Array.isArray(one) ? (one as readonly T[]) : [one as T];
 }

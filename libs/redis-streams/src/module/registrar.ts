@@ -1,88 +1,106 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { RedisStreamsEngine } from '../engine.js';
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
-import type { LeaseHandlers, StreamLease } from '../lease/types.js';
-import { LeaseHandlerBinder } from './binder.js';
-import type { LeaseHook } from './decorators/handler-metadata.js';
-import { type DiscoveredHandler, LeaseHandlerExplorer } from './explorer.js';
-import { type HandlerProxy, missingEnhancers } from './nest-compat.js';
-import { DEFAULT_CONNECTION } from './tokens.js';
+import type { StreamLease } from '../lease/types.js';
+import type { RedisStreamsOptions } from '../options.js';
+import { HandlerBinder } from './binder.js';
+import { consumerOf, type HandlerMetadata, MAIN, subjectOf } from './decorators/handler-metadata.js';
+import { type DiscoveredHandler, HandlerExplorer } from './explorer.js';
+import type { HandlerProxy } from './handler-call.js';
+import { missingEnhancers } from './nest-compat.js';
+import { REDIS_STREAMS_OPTIONS } from './tokens.js';
 
-/** Makes one lease consumer of all decorated methods for one service and connection. */
+type Hooks<Name extends string> = { readonly [K in Name]?: (event: unknown) => Promise<void> };
+
+/** Makes one consumer of all decorated methods for one service, or for one group of one stream, and connection. */
 @Injectable()
-export class LeaseHandlerRegistrar {
+export class HandlerRegistrar {
   constructor(
     private readonly engine: RedisStreamsEngine,
-    private readonly explorer: LeaseHandlerExplorer,
-    private readonly binder: LeaseHandlerBinder,
+    private readonly explorer: HandlerExplorer,
+    private readonly binder: HandlerBinder,
+    @Inject(REDIS_STREAMS_OPTIONS) private readonly options: RedisStreamsOptions,
   ) {}
 
   /** @throws InvalidOptionsError with every problem of every handler. */
   register(): void {
     const problems: OptionProblem[] = [];
-    for (const group of groupByConsumer(this.explorer.explore())) {
-      problems.push(...group.flatMap(unguarded));
-      const [assigned, second] = group.filter(({ hook }) => hook === 'assigned');
-      if (assigned === undefined) problems.push(...group.map(unhandled));
-      else if (second !== undefined) problems.push(duplicate(assigned, second));
-      else problems.push(...this.addConsumer(assigned, group));
+    for (const [consumer, handlers] of this.groupByConsumer(this.explorer.explore())) {
+      problems.push(...handlers.flatMap(unguarded));
+      const [main, second] = handlers.filter(({ capability, hook }) => hook === MAIN[capability].hook);
+      if (main === undefined) problems.push(...handlers.map((handler) => unhandled(handler, consumer)));
+      else if (second !== undefined) problems.push(duplicate(main, second, consumer));
+      else problems.push(...this.addConsumer(main, handlers));
     }
     if (problems.length > 0) throw new InvalidOptionsError(problems);
   }
 
-  private addConsumer(assigned: DiscoveredHandler, group: readonly DiscoveredHandler[]): readonly OptionProblem[] {
+  private addConsumer(main: DiscoveredHandler, handlers: readonly DiscoveredHandler[]): readonly OptionProblem[] {
     try {
-      this.engine.addLeaseConsumer(assigned.options, this.handlers(assigned, group));
+      this.hand(main, this.bind(main), handlers);
       return [];
     } catch (error) {
       if (!(error instanceof InvalidOptionsError)) throw error;
-      return error.problems.map(({ path, message }) => ({ path: `@OnStreamAssigned of ${assigned.label}: ${path}`, message }));
+      return error.problems.map(({ path, message }) => ({ path: `${main.decorator} of ${main.label}: ${path}`, message }));
     }
   }
 
-  private handlers(assigned: DiscoveredHandler, group: readonly DiscoveredHandler[]): LeaseHandlers {
-    const run = this.binder.bind(assigned);
-    return {
-      assigned: (lease: StreamLease) => run(lease.info, lease),
-      ...this.hook('expired', group),
-      ...this.hook('disowned', group),
-      ...this.hook('terminated', group),
-    };
+  private hand(main: DiscoveredHandler, run: HandlerProxy, handlers: readonly DiscoveredHandler[]): void {
+    switch (main.capability) {
+      case 'lease':
+        this.engine.addLeaseConsumer(main.options, {
+          assigned: (lease: StreamLease) => run(lease.info, lease),
+          ...this.hooks(['expired', 'disowned', 'terminated'], handlers),
+        });
+        break;
+      case 'partition': {
+        const isBatch = (main.options.batch ?? this.options.partition?.batch) !== undefined;
+        this.engine.addPartitionConsumer(main.options, {
+          ...(isBatch ? { batch: run } : { message: run }),
+          ...this.hooks(['assigned', 'revoked', 'lost'], handlers),
+        });
+      }
+    }
   }
 
-  private hook(name: LeaseHook, group: readonly DiscoveredHandler[]): Partial<LeaseHandlers> {
-    const proxies = group.filter(({ hook }) => hook === name).map((handler) => this.binder.bind(handler));
-    return proxies.length === 0 ? {} : { [name]: (event: unknown) => runAll(proxies, event) };
+  private hooks<Name extends HandlerMetadata['hook']>(names: readonly Name[], handlers: readonly DiscoveredHandler[]): Hooks<Name> {
+    const hooks: { [K in Name]?: (event: unknown) => Promise<void> } = {};
+    for (const name of names) {
+      const proxies = handlers.filter(({ hook }) => hook === name).map((handler) => this.bind(handler));
+      if (proxies.length > 0) hooks[name] = (event) => runAll(proxies, event);
+    }
+    return hooks;
+  }
+
+  private bind(handler: DiscoveredHandler): HandlerProxy {
+    return this.binder.bind(handler, subjectOf(handler, this.options.partition?.namespace));
+  }
+
+  private groupByConsumer(handlers: readonly DiscoveredHandler[]): Map<string, DiscoveredHandler[]> {
+    const groups = new Map<string, DiscoveredHandler[]>();
+    for (const handler of handlers) {
+      const consumer = consumerOf(handler, this.options.partition?.namespace);
+      groups.set(consumer, [...(groups.get(consumer) ?? []), handler]);
+    }
+    return groups;
   }
 }
 
 /** One listener's failure keeps no other from being told. */
 async function runAll(proxies: readonly HandlerProxy[], event: unknown): Promise<void> {
-  const outcomes = await Promise.allSettled(proxies.map((proxy) => proxy(event, event)));
+  const outcomes = await Promise.allSettled(proxies.map(async (proxy) => proxy(event, event)));
   const errors = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
   if (errors.length === 1) throw errors[0];
   if (errors.length > 1) throw new AggregateError(errors, `${errors.length} of ${proxies.length} listeners failed`);
 }
 
-function groupByConsumer(handlers: readonly DiscoveredHandler[]): DiscoveredHandler[][] {
-  const groups = new Map<string, DiscoveredHandler[]>();
-  for (const handler of handlers) {
-    const key = JSON.stringify([handler.connection, handler.options.service]);
-    groups.set(key, [...(groups.get(key) ?? []), handler]);
-  }
-  return [...groups.values()];
+function duplicate(first: DiscoveredHandler, second: DiscoveredHandler, consumer: string): OptionProblem {
+  const why = first.capability === 'lease' ? 'A stream has one handler' : 'A group has one handler; another group gets every message too';
+  return { path: second.label, message: `${consumer} has a second ${second.decorator}; ${first.label} has the first. ${why}: keep one of them` };
 }
 
-function duplicate(first: DiscoveredHandler, second: DiscoveredHandler): OptionProblem {
-  return {
-    path: second.label,
-    message: `${describe(second)} has a second @OnStreamAssigned; ${first.label} has the first. A stream has one handler: keep one of them`,
-  };
-}
-
-function unhandled(handler: DiscoveredHandler): OptionProblem {
-  const decorator = `@OnStream${handler.hook.charAt(0).toUpperCase()}${handler.hook.slice(1)}`;
-  return { path: handler.label, message: `${decorator} for ${describe(handler)}, which no method handles with @OnStreamAssigned` };
+function unhandled(handler: DiscoveredHandler, consumer: string): OptionProblem {
+  return { path: handler.label, message: `${handler.decorator} for ${consumer}, which no method handles with ${MAIN[handler.capability].decorator}` };
 }
 
 function unguarded({ label, module, type, methodName }: DiscoveredHandler): OptionProblem[] {
@@ -92,8 +110,4 @@ function unguarded({ label, module, type, methodName }: DiscoveredHandler): Opti
     path: label,
     message: `Nest makes no guards, interceptors, pipes or filters for objects of a factory or value (here ${names.join(', ')}); provide ${type.name} as a class, or give instances to the decorators`,
   }];
-}
-
-function describe({ options, connection }: DiscoveredHandler): string {
-  return `service "${options.service}"${connection === DEFAULT_CONNECTION ? '' : ` on connection "${connection}"`}`;
 }

@@ -6,6 +6,13 @@ export const DEFAULT_CONNECTION = 'default';
 /** Injection token of the options given to `forRoot` or made by `forRootAsync`. */
 export const REDIS_STREAMS_OPTIONS = Symbol('REDIS_STREAMS_OPTIONS');
 
+/** Where a partitioned stream is, when its name alone does not tell: as its registration says it. */
+export interface StreamPlace {
+  readonly namespace?: string;
+  /** Name of the connection; default: the one given as `connection`. */
+  readonly connection?: string;
+}
+
 /** Injection token of the {@link LeaseService} of a named connection; without a name, of the default one. */
 export function getLeasesToken(connection: string = DEFAULT_CONNECTION): string {
   return `RedisStreamsLeases:${connection}`;
@@ -14,4 +21,31 @@ export function getLeasesToken(connection: string = DEFAULT_CONNECTION): string 
 /** Injects the {@link LeaseService} of a named connection; without a name, of the default one. */
 export function InjectLeases(connection?: string): PropertyDecorator & ParameterDecorator {
   return Inject(getLeasesToken(connection));
+}
+
+/** Injection token of the {@link PartitionService} of a named connection; without a name, of the default one. */
+export function getPartitionsToken(connection: string = DEFAULT_CONNECTION): string {
+  return `RedisStreamsPartitions:${connection}`;
+}
+
+/** Injects the {@link PartitionService} of a named connection; without a name, of the default one. */
+export function InjectPartitions(connection?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getPartitionsToken(connection));
+}
+
+/**
+ * Injection token of a stream's {@link PartitionProducer}, provided by `registerStream` and `registerProducer`.
+ * @param place the namespace, or namespace and connection, if these were given there
+ */
+export function getStreamToken(name: string, place: string | StreamPlace = {}): string {
+  const { namespace, connection = DEFAULT_CONNECTION } = typeof place === 'string' ? { namespace: place } : place;
+  return `RedisStreamsStream:${connection}/${namespace === undefined ? '' : `${namespace}:`}${name}`;
+}
+
+/**
+ * Injects the {@link PartitionProducer} of a stream that `registerStream` or `registerProducer` has named.
+ * @param place the namespace, or namespace and connection, if these were given there
+ */
+export function InjectStream(name: string, place?: string | StreamPlace): PropertyDecorator & ParameterDecorator {
+  return Inject(getStreamToken(name, place));
 }

@@ -1,7 +1,9 @@
 import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
-  type LeaseConsumerOptions, type LeaseHandlers, RedisStreamsEngine, RedisStreamsEvents, RedisStreamsModule, type StreamLease,
+  type LeaseConsumerOptions, type LeaseHandlers, type PartitionBatchContext, type PartitionConsumerOptions, type PartitionContext,
+  type PartitionHandlers, RedisStreamsEngine, RedisStreamsEvents, RedisStreamsModule, type RedisStreamsModuleOptions, type StreamLease,
+  type StreamRegistration,
 } from 'nestjs-redis-streams';
 
 /** Stands where the engine would, so that what the module hands to it can be called without a server. */
@@ -9,6 +11,8 @@ export class FakeEngine {
   readonly events = new RedisStreamsEvents();
   readonly consumerName = 'fake';
   readonly consumers: Array<{ options: LeaseConsumerOptions; handlers: LeaseHandlers }> = [];
+  readonly partitionConsumers: Array<{ options: PartitionConsumerOptions; handlers: PartitionHandlers }> = [];
+  readonly streams: StreamRegistration[] = [];
   readonly calls: string[] = [];
   onDrain: () => Promise<void> = () => Promise.resolve();
   onStop: () => Promise<void> = () => Promise.resolve();
@@ -19,6 +23,18 @@ export class FakeEngine {
 
   leases(connection?: string): object {
     return { connection, announce: (service: string, stream: string) => Promise.resolve({ status: 'announced', id: `${service}/${stream}` }) };
+  }
+
+  addPartitionConsumer(options: PartitionConsumerOptions, handlers: PartitionHandlers): void {
+    this.partitionConsumers.push({ options, handlers });
+  }
+
+  registerStream(registration: StreamRegistration): void {
+    this.streams.push(registration);
+  }
+
+  partitions(connection?: string): { producer(ref: object): object } {
+    return { producer: (ref) => ({ connection, ...ref }) };
   }
 
   start(): Promise<void> {
@@ -42,6 +58,22 @@ export class FakeEngine {
     return found.handlers;
   }
 
+  groupHandlers(stream: string, group: string): PartitionHandlers {
+    const found = this.partitionConsumers.find(({ options }) => options.stream === stream && options.group === group);
+    if (!found) throw new Error(`no consumer of ${stream} in ${group}`);
+    return found.handlers;
+  }
+
+  /** What the engine does with a message, without waiting for what the handler returns. */
+  deliver(stream: string, data: unknown, context: PartitionContext = fakeMessage(data), group = 'g'): unknown {
+    return this.groupHandlers(stream, group).message!(data, context);
+  }
+
+  /** What the engine does with a batch. */
+  deliverBatch(stream: string, data: unknown[], context: PartitionBatchContext, group = 'g'): unknown {
+    return this.groupHandlers(stream, group).batch!(data, context);
+  }
+
   /** What the engine does with a grant. */
   async assign(service: string, lease: StreamLease = fakeLease()): Promise<unknown> {
     return this.handlers(service).assigned(lease);
@@ -52,14 +84,21 @@ export function fakeLease(info: Record<string, unknown> = { amount: 7 }): Stream
   return { service: 'orders', stream: 'order-1', info, token: 42, attempt: 1, signal: new AbortController().signal } as unknown as StreamLease;
 }
 
+export function fakeMessage(data: unknown, more: Partial<PartitionContext> = {}): PartitionContext {
+  return {
+    stream: 'payments', group: 'g', partition: 3, fencingToken: 42, id: '1-0', key: 'k', data, headers: {}, attempt: 1, lag: 0,
+    signal: new AbortController().signal, ack: () => Promise.resolve(), ...more,
+  };
+}
+
 export interface FakeApp {
   readonly app: TestingModule;
   readonly engine: FakeEngine;
 }
 
 /** An initialised application of these parts, and the engine in it. */
-export async function appOf(metadata: ModuleMetadata, engine = new FakeEngine()): Promise<FakeApp> {
-  const app = await Test.createTestingModule({ ...metadata, imports: [RedisStreamsModule.forRoot(), ...(metadata.imports ?? [])] })
+export async function appOf(metadata: ModuleMetadata, engine = new FakeEngine(), options: RedisStreamsModuleOptions = {}): Promise<FakeApp> {
+  const app = await Test.createTestingModule({ ...metadata, imports: [RedisStreamsModule.forRoot(options), ...(metadata.imports ?? [])] })
     .overrideProvider(RedisStreamsEngine)
     .useValue(engine)
     .setLogger(false as never)

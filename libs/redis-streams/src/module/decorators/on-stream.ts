@@ -1,5 +1,12 @@
 import type { LeaseConsumerOptions } from '../../options.js';
-import { type LeaseHookTarget, leaseHookDecorator } from './handler-metadata.js';
+import { handlerDecorator, type LeaseHook } from './handler-metadata.js';
+
+/** Which service's hook, and over which connection. */
+export interface LeaseHookTarget {
+  readonly service: string;
+  /** Name of the connection; default: the one given as `connection`. */
+  readonly connection?: string;
+}
 
 /**
  * The method runs once for every data stream this process is assigned: on a provider or a controller, static or
@@ -23,7 +30,7 @@ import { type LeaseHookTarget, leaseHookDecorator } from './handler-metadata.js'
  * @param target the service, whose stream is `<service>-input`, or all options of its consumer
  */
 export function OnStreamAssigned(target: string | LeaseConsumerOptions): MethodDecorator {
-  return leaseHookDecorator('assigned', target);
+  return onStream('assigned', '@OnStreamAssigned', target);
 }
 
 /**
@@ -31,15 +38,19 @@ export function OnStreamAssigned(target: string | LeaseConsumerOptions): MethodD
  * `event.claim()` takes the stream over. Several methods may listen; each failure of one is reported as `hook.error`.
  */
 export function OnStreamExpired(target: string | LeaseHookTarget): MethodDecorator {
-  return leaseHookDecorator('expired', target);
+  return onStream('expired', '@OnStreamExpired', target);
 }
 
 /** The method is told (a {@link DisownedStream}) when this process has lost a stream: paused too long, or fenced. */
 export function OnStreamDisowned(target: string | LeaseHookTarget): MethodDecorator {
-  return leaseHookDecorator('disowned', target);
+  return onStream('disowned', '@OnStreamDisowned', target);
 }
 
 /** The method is told (a {@link TerminatedConsumer}) when the consumer's loop has ended, and why. */
 export function OnStreamTerminated(target: string | LeaseHookTarget): MethodDecorator {
-  return leaseHookDecorator('terminated', target);
+  return onStream('terminated', '@OnStreamTerminated', target);
+}
+
+function onStream(hook: LeaseHook, decorator: string, target: string | LeaseConsumerOptions): MethodDecorator {
+  return handlerDecorator({ capability: 'lease', hook, decorator, options: typeof target === 'string' ? { service: target } : target });
 }
