@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
 import { BackpressureError, ClosedError, InvalidOptionsError, type OutgoingMessage, type SentMessage } from './support/engine.js';
+import { failure } from './support/failure.js';
 import { messages } from './support/handlers.js';
 import { allKeys, entriesOf, partitionKey } from './support/keys.js';
 import { BOTH, onTopologies, type World } from './support/world.js';
@@ -249,7 +250,3 @@ onTopologies(['standalone'], 'producer against a server that does not answer', (
     expect(await world().cli(['XLEN', partitionKey(world(), stream, 0)])).toBe(done);
   });
 });
-
-function failure(promise: Promise<unknown>): Promise<Error> {
-  return promise.then((value) => { throw new Error(`it did not fail: ${JSON.stringify(value)}`); }, (error: Error) => error);
-}
