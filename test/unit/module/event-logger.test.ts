@@ -86,4 +86,8 @@ it('health is down with what is wrong now, and up again', () => {
   events.emit('session.joined', { scope: 'orders-input', session: 'c1:2', ttlMs: 1_000 });
   events.emit('connection.ready', { connection: 'default', role: 'blocking' });
   expect(health.check('rs')).toEqual({ rs: { status: 'up' } });
+  events.emit('partition.terminated', { stream: 'payments', group: 'ledger', consumer: 'c1:1', reason: 'closed' });
+  expect(health.check('rs')).toEqual({ rs: { status: 'up' } });
+  events.emit('partition.terminated', { stream: 'payments', group: 'ledger', consumer: 'c1:1', reason: 'name-in-use' });
+  expect(health.check('rs')).toEqual({ rs: { status: 'down', problems: ['consumer of "payments" in group "ledger" ended: name-in-use'] } });
 });

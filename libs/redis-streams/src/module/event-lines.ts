@@ -71,29 +71,36 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
         ? log(`${event.service}: consumer ${event.consumer} ended`)
         : failure(`${event.service}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
     case 'partition.planned':
-      return log(`${event.stream}#${event.group}: plan ${event.generation} for ${event.members} members moves ${event.moved} partitions`);
+      return log(`${groupOf(event)}: plan ${event.generation} for ${count(event.members, 'member')} moves ${count(event.moved, 'partition')}`);
     case 'partition.assigned':
-      return log(`${at(event)} assigned${FROM[event.from]}, token ${event.token}`);
+      return log(`${at(event)} ${ASSIGNED[event.from]}, token ${event.token}`);
     case 'partition.revoked':
       return log(`${at(event)} handed over (${event.reason}) after ${event.drainMs.toFixed(0)} ms, token ${event.token}`);
     case 'partition.lost':
       return warn(`${at(event)} lost (${event.reason}), token ${event.token}`);
     case 'partition.committed':
-      return debug(`${at(event)} committed up to ${event.watermark}, ${event.messages} messages, token ${event.token}`);
+      return debug(`${at(event)} committed up to ${event.watermark}, ${count(event.messages, 'message')}, token ${event.token}`);
     case 'partition.retried':
-      return warn(`${at(event)} message ${event.id}${keyed(event.key)} failed, attempt ${event.attempt}; again in ${event.delayMs} ms`, event.error);
+      // When what every message needs is down, every message fails: one line for all that fail alike.
+      return {
+        ...warn(`${at(event)} message ${event.id}${keyed(event.key)} failed, attempt ${event.attempt}; again in ${event.delayMs.toFixed(0)} ms`, event.error),
+        throttle: `${event.type} ${groupOf(event)} ${event.error.name}`,
+      };
     case 'partition.deadLettered':
       return failure(`${at(event)} message ${event.id}${keyed(event.key)} went to the dead-letter stream: ${event.reason}, attempt ${event.attempt}`, event.error);
     case 'partition.suspected':
-      return failure(`${at(event)} has lost ${event.losses} owners in a row at one place: its messages run one by one until the one that ends its process is known`);
+      return failure(`${at(event)} ${event.losses} owners in a row have died at one place: its messages run one by one until the one that ends its process is known`);
     case 'partition.dropped':
-      return { ...failure(`${event.stream}/${event.partition}: ${event.messages} unread messages dropped, the partition is full`), throttle: `${event.type} ${event.stream}/${event.partition}` };
+      return {
+        ...failure(`${event.stream}/${event.partition}: ${count(event.messages, 'message')} dropped unread, the partition is full`),
+        throttle: `${event.type} ${event.stream}/${event.partition}`,
+      };
     case 'partition.paused':
-      return log(`${event.stream}#${event.group}: ${event.partitions === 'all' ? 'all partitions are paused' : event.partitions.length === 0 ? 'nothing is paused' : `paused: partitions ${event.partitions.join(', ')}`}`);
+      return log(`${groupOf(event)}: ${pausedText(event.partitions)}`);
     case 'partition.terminated':
       return event.reason === 'closed'
-        ? log(`${event.stream}#${event.group}: consumer ${event.consumer} ended`)
-        : failure(`${event.stream}#${event.group}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
+        ? log(`${groupOf(event)}: consumer ${event.consumer} ended`)
+        : failure(`${groupOf(event)}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
     case 'reader.error':
       return {
         ...warn(`${event.service}: reading failed ${event.failures} times, again in ${event.retryInMs} ms: ${event.error.message}`),
@@ -108,23 +115,42 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
   }
 }
 
-/** A handler's failures are told one by one; the same trouble with Redis over and over is not. */
+/** The failures of streams' handlers are told one by one; the same trouble with Redis over and over is not. */
 function errorLine(context: ErrorContext, error: Error): EventLine {
-  const { connection, service, stream, attempt, token, during } = context;
-  const where = service === undefined ? `connection "${connection ?? 'default'}"` : stream === undefined ? service : of({ service, stream });
+  const { attempt, token, during } = context;
   const which = [attempt === undefined ? '' : `, attempt ${attempt}`, token === undefined ? '' : `, token ${token}`].join('');
-  const line = failure(`${where}: error in ${during}${which}`, error);
-  return stream === undefined ? { ...line, throttle: `error ${where} ${during}` } : line;
+  const line = failure(`${placeOf(context)}: error in ${during}${which}`, error);
+  const isOfHandler = context.stream !== undefined && context.group === undefined;
+  return isOfHandler ? line : { ...line, throttle: `error ${placeOf({ ...context, partition: undefined })} ${during}` };
+}
+
+function placeOf({ connection, service, stream, group, partition }: ErrorContext): string {
+  if (group !== undefined) return `${stream}${partition === undefined ? '' : `/${partition}`}#${group}`;
+  if (service === undefined) return `connection "${connection ?? 'default'}"`;
+  return stream === undefined ? service : of({ service, stream });
 }
 
 function of(event: { service: string; stream?: string }): string {
   return `${event.service}: stream ${event.stream === undefined ? '(unreadable announcement)' : `"${event.stream}"`}`;
 }
 
-const FROM = { free: '', dead: ' (its owner died)', regranted: ' (again)' } as const;
+const ASSIGNED = { free: 'assigned', dead: 'taken over, its owner has died', regranted: 'assigned again' } as const;
+
+function groupOf({ stream, group }: { stream: string; group: string }): string {
+  return `${stream}#${group}`;
+}
 
 function at({ stream, group, partition }: { stream: string; group: string; partition: number }): string {
   return `${stream}/${partition}#${group}:`;
+}
+
+function pausedText(partitions: 'all' | readonly number[]): string {
+  if (partitions === 'all') return 'all partitions are paused';
+  return partitions.length === 0 ? 'nothing is paused any more' : `paused: ${partitions.length === 1 ? 'partition' : 'partitions'} ${partitions.join(', ')}`;
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
 
 /** Keys are the users' own, so they are quoted and cut. */

@@ -95,11 +95,8 @@ function unencumbered({ creator, type, methodName, plain }: ProxySpec, found: Su
   }
   if (pipes.length > 0 || parameters.some((parameter) => parameter.pipes?.length !== 0)) return undefined;
   const length = Math.max(...parameters.map(({ index }) => index)) + 1;
-  const argumentsOf = (data: unknown, context: unknown): unknown[] => {
-    const args = new Array<unknown>(length).fill(undefined);
-    for (const parameter of parameters) args[parameter.index] = parameter.extractValue(data, context);
-    return args;
-  };
+  const makers = Array.from({ length }, (_, position) => parameters.find(({ index }) => index === position));
+  const argumentsOf = (data: unknown, context: unknown): unknown[] => makers.map((maker) => maker?.extractValue(data, context));
   return directCall({ instance, method, rescue, argumentsOf });
 }
 

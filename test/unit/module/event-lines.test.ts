@@ -1,0 +1,79 @@
+import { Logger } from '@nestjs/common';
+import type { RedisStreamsEventMap, RedisStreamsEventName, RedisStreamsEvents } from 'nestjs-redis-streams';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { appOf } from './support/fake-engine.js';
+
+const lines: string[] = [];
+const sink = Object.fromEntries(
+  ['debug', 'log', 'warn', 'error'].map((level) => [level, (text: string) => void lines.push(`${level}: ${text.split('\n')[0]}`)]),
+) as never;
+
+let events: RedisStreamsEvents;
+beforeEach(async () => {
+  ({ events } = (await appOf({})).engine);
+  Logger.overrideLogger(sink);
+  lines.length = 0;
+});
+afterEach(() => {
+  vi.useRealTimers();
+  Logger.overrideLogger(false);
+});
+
+const group = { stream: 'shop:payments', group: 'ledger' };
+const partition = { ...group, partition: 3, token: 42 };
+const message = { ...partition, id: '17-0', key: 'acc "1"', attempt: 2 };
+
+type Case = { [K in RedisStreamsEventName]: readonly [K, RedisStreamsEventMap[K], string] }[RedisStreamsEventName];
+const CASES: readonly Case[] = [
+  ['partition.planned', { ...group, generation: 7, members: 3, moved: 1 }, 'log: shop:payments#ledger: plan 7 for 3 members moves 1 partition'],
+  ['partition.assigned', { ...partition, from: 'free' }, 'log: shop:payments/3#ledger: assigned, token 42'],
+  ['partition.assigned', { ...partition, from: 'dead' }, 'log: shop:payments/3#ledger: taken over, its owner has died, token 42'],
+  ['partition.assigned', { ...partition, from: 'regranted' }, 'log: shop:payments/3#ledger: assigned again, token 42'],
+  ['partition.revoked', { ...partition, reason: 'rebalance', drainMs: 12.4 }, 'log: shop:payments/3#ledger: handed over (rebalance) after 12 ms, token 42'],
+  ['partition.lost', { ...partition, reason: 'session-lost' }, 'warn: shop:payments/3#ledger: lost (session-lost), token 42'],
+  ['partition.committed', { ...partition, watermark: '17-0', messages: 1 }, 'debug: shop:payments/3#ledger: committed up to 17-0, 1 message, token 42'],
+  ['partition.retried', { ...message, delayMs: 500.4, error: new TypeError('no') }, 'warn: shop:payments/3#ledger: message 17-0 of key "acc \\"1\\"" failed, attempt 2; again in 500 ms: TypeError: no'],
+  ['partition.deadLettered', { ...message, reason: 'max-attempts', error: new Error('no') }, 'error: shop:payments/3#ledger: message 17-0 of key "acc \\"1\\"" went to the dead-letter stream: max-attempts, attempt 2: no'],
+  ['partition.deadLettered', { ...message, key: undefined, reason: 'crashed' }, 'error: shop:payments/3#ledger: message 17-0 went to the dead-letter stream: crashed, attempt 2'],
+  ['partition.suspected', { ...partition, losses: 2 }, 'error: shop:payments/3#ledger: 2 owners in a row have died at one place: its messages run one by one until the one that ends its process is known'],
+  ['partition.dropped', { stream: 'shop:payments', partition: 3, messages: 5 }, 'error: shop:payments/3: 5 messages dropped unread, the partition is full'],
+  ['partition.paused', { ...group, partitions: 'all' }, 'log: shop:payments#ledger: all partitions are paused'],
+  ['partition.paused', { ...group, partitions: [1, 2] }, 'log: shop:payments#ledger: paused: partitions 1, 2'],
+  ['partition.paused', { ...group, partitions: [] }, 'log: shop:payments#ledger: nothing is paused any more'],
+  ['partition.terminated', { ...group, consumer: 'c1:1', reason: 'closed' }, 'log: shop:payments#ledger: consumer c1:1 ended'],
+  ['partition.terminated', { ...group, consumer: 'c1:1', reason: 'name-in-use', error: new Error('taken') }, 'error: shop:payments#ledger: consumer c1:1 ended: name-in-use: taken'],
+  ['error', { error: new Error('odd'), context: { ...group, partition: 3, token: 42, connection: 'default', during: 'committing' } }, 'error: shop:payments/3#ledger: error in committing, token 42: odd'],
+  ['error', { error: new Error('odd'), context: { ...group, connection: 'default', during: 'joining again' } }, 'error: shop:payments#ledger: error in joining again: odd'],
+  ['hook.error', { service: 'shop:payments#ledger', hook: 'revoked', error: new Error('odd') }, 'error: shop:payments#ledger: hook "revoked" failed: odd'],
+];
+
+describe('lines of partitions', () => {
+  it.each(CASES)('%s', (name, event, line) => {
+    events.emit(name, event as never);
+    expect(lines).toEqual([line]);
+  });
+
+  it('stand for every event of the capability', () => {
+    const told = new Set(CASES.map(([name]) => name).filter((name) => name.startsWith('partition.')));
+    const all: Record<Extract<RedisStreamsEventName, `partition.${string}`>, true> = {
+      'partition.planned': true, 'partition.assigned': true, 'partition.revoked': true, 'partition.lost': true, 'partition.committed': true,
+      'partition.retried': true, 'partition.deadLettered': true, 'partition.suspected': true, 'partition.dropped': true,
+      'partition.paused': true, 'partition.terminated': true,
+    };
+    expect([...told].toSorted()).toEqual(Object.keys(all).toSorted());
+  });
+
+  it('do not flood the log when every message fails alike; dead letters are told one by one', () => {
+    vi.useFakeTimers();
+    const down = (i: number): Error => Object.assign(new Error(`down ${i}`), { name: 'DatabaseDown' });
+    for (let i = 0; i < 100; i += 1) events.emit('partition.retried', { ...message, partition: i % 8, id: `${i}-0`, delayMs: 1, error: down(i) });
+    events.emit('partition.retried', { ...message, delayMs: 1, error: new RangeError('another kind') });
+    expect(lines).toHaveLength(2);
+    vi.advanceTimersByTime(10_001);
+    events.emit('partition.retried', { ...message, delayMs: 1, error: down(100) });
+    expect(lines[2]).toMatch(/again in 1 ms \(and 99 more since\): DatabaseDown: down 100/);
+    lines.length = 0;
+    for (let i = 0; i < 3; i += 1) events.emit('partition.deadLettered', { ...message, id: `${i}-0`, reason: 'max-attempts', error: down(i) });
+    expect(lines).toHaveLength(3);
+  });
+});
