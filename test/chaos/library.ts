@@ -14,3 +14,13 @@ export type RedisStreamsEngine = InstanceType<typeof RedisStreamsEngine>;
 
 /** The scripts themselves, for sending what the library would never send. */
 export const { LUA } = (await load('scripts/lua.generated.js')) as { LUA: Readonly<Record<string, string>> };
+
+interface GroupKeys { readonly sessions: string; readonly members: string; readonly names: string; readonly roster: string; readonly away: string; readonly group: string; readonly target: string; readonly owners: string; readonly bell: string }
+interface ShardKeys { partition(partition: number): string; positions(group: string): string; dead(group: string): string; readonly dropped: string }
+
+/** Names of the partition capability's keys, for looking at the server past the library. */
+export const { groupKeys, shardKeys, shardOf } = (await load('keys/partition-keys.js')) as {
+  groupKeys(stream: string, group: string): GroupKeys;
+  shardKeys(stream: string, shard: number): ShardKeys;
+  shardOf(partition: number, shards: number): number;
+};

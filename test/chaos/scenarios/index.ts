@@ -2,6 +2,7 @@ import type { Scenario } from '../scenario.js';
 import { fairness } from './fairness.js';
 import { followUps } from './follow-ups.js';
 import { killRandom } from './kill-random.js';
+import { partitionKills } from './partition-kills.js';
 import { pause } from './pause.js';
 import { poison } from './poison.js';
 import { serverFaults } from './server-faults.js';
@@ -9,4 +10,4 @@ import { slowAndBlocked } from './slow-and-blocked.js';
 import { takeover } from './takeover.js';
 import { takeoverMany } from './takeover-many.js';
 
-export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness];
+export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills];
