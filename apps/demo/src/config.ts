@@ -1,15 +1,17 @@
 /**
- * What a role (API, consumer, producer) needs to know. It comes by the environment, because the supervisor starts
+ * What a role (API, consumer, producer, worker, payer) needs to know. It comes by the environment, because the supervisor starts
  * roles as processes, and because decorators need the service's name when their module is loaded.
  */
 export interface RoleConfig {
   readonly redisUrl: string;
   readonly service: string;
+  /** Where payments are booked: a server besides the one that carries them. Undefined: no payments. */
+  readonly bankUrl: string | undefined;
   /** Consumer name; undefined: POD_NAME, POD_IP or the host name, as the library chooses. */
   readonly name: string | undefined;
   /** Work is this many times faster than 4 / 2 / 1 seconds. */
   readonly speed: number;
-  /** Streams announced a second. */
+  /** Streams announced, or payments sent, a second. */
   readonly rate: number;
   readonly ttlMs: number;
   /** Overloaded consumers hand streams to one that joins. */
@@ -22,7 +24,7 @@ export interface RoleConfig {
 }
 
 export const DEFAULTS: RoleConfig = {
-  redisUrl: 'redis://127.0.0.1:6379', service: 'orders', name: undefined, speed: 1, rate: 2, ttlMs: 2_000,
+  redisUrl: 'redis://127.0.0.1:6379', service: 'orders', bankUrl: undefined, name: undefined, speed: 1, rate: 2, ttlMs: 2_000,
   handOver: false, quiet: false, host: '127.0.0.1', port: 3_000,
 };
 

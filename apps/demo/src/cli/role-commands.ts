@@ -18,6 +18,12 @@ export function addRoleCommands(program: Command): void {
   program.command('producer').description('one producer')
     .option('--rate <n>', 'streams announced a second', numberFrom(0, 5_000))
     .action((options: Options) => runRole(options, async () => (await import('../roles/producer.js')).runProducer()));
+  program.command('worker').description('one worker that books payments (the rebalance scenario starts them)')
+    .requiredOption('--name <name>', 'consumer name')
+    .action((options: Options) => runRole(options, async () => (await import('../roles/worker.js')).runWorker()));
+  program.command('payer').description('the producer of payments (the rebalance scenario starts it)')
+    .option('--rate <n>', 'payments a second', numberFrom(0, 5_000))
+    .action((options: Options) => runRole(options, async () => (await import('../roles/payer.js')).runPayer()));
   program.command('api').description('the HTTP API')
     .option('--port <port>', 'where it listens', numberFrom(0, 65_535, true))
     .option('--host <host>', 'address it listens on')

@@ -1,24 +1,26 @@
 import { Redis } from 'ioredis';
-import { Accounts } from './accounts.js';
-import { LEDGER_FIELD, ledgerKey, type Mark } from './marks.js';
+import { LEDGER_FIELD } from './marks.js';
 
 type Reply = Array<[string, Array<[string, string[]]>]> | null;
 
-/** Follows the ledger as it is written, and trims what it has read. */
-export class LedgerReader {
-  readonly accounts = new Accounts();
+/** What marks are entered into. */
+export interface Book<Mark> {
+  /** @param at when the ledger's server got it, in its milliseconds */
+  apply(mark: Mark, at: number): void;
+}
+
+/** Follows a ledger as it is written, and trims what it has read. */
+export class LedgerReader<Mark> {
   private readonly redis: Redis;
-  private readonly key: string;
   private last = '0-0';
   private closed = false;
   private reading: Promise<void> = Promise.resolve();
   private waiters = new Set<() => void>();
 
-  constructor(url: string, service: string) {
+  constructor(url: string, private readonly key: string, private readonly book: Book<Mark>) {
     // RESP2: a stream reply is a list of pairs in every version.
     this.redis = new Redis(url, { protocol: 2, maxRetriesPerRequest: null });
     this.redis.on('error', () => undefined);
-    this.key = ledgerKey(service);
   }
 
   /** What earlier runs left on a shared server is not ours to judge. */
@@ -61,7 +63,7 @@ export class LedgerReader {
     for (const [id, fields] of entries) {
       this.last = id;
       const text = fields[fields.indexOf(LEDGER_FIELD) + 1];
-      if (text !== undefined) this.accounts.apply(JSON.parse(text) as Mark);
+      if (text !== undefined) this.book.apply(JSON.parse(text) as Mark, Number.parseInt(id, 10));
     }
     if (entries.length === 0) return false;
     await this.redis.xtrim(this.key, 'MINID', this.last);

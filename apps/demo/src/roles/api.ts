@@ -6,10 +6,11 @@ import { live } from './life.js';
 import { RoleModule } from './modules.js';
 import { demoLogger } from './narrator.js';
 import { OrdersController } from './orders.controller.js';
+import { PartitionsController } from './partitions.controller.js';
 
 export async function runApi(): Promise<void> {
   const config = readConfig();
-  const app = await NestFactory.create(RoleModule.of({ ...config, name: undefined }, { controllers: [OrdersController] }), {
+  const app = await NestFactory.create(RoleModule.of({ ...config, name: undefined }, { controllers: [OrdersController, PartitionsController] }), {
     logger: demoLogger('api'), abortOnError: false,
   });
   try {
@@ -19,6 +20,6 @@ export async function runApi(): Promise<void> {
     await app.listen(0, config.host);
   }
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
-  say('api', 'listening', '', `${url}/stats  ${url}/streams`);
+  say('api', 'listening', '', config.bankUrl === undefined ? `${url}/stats  ${url}/streams` : `${url}/partitions`);
   await live(app, { who: 'api' }, { type: 'ready', url });
 }

@@ -21,6 +21,7 @@ export class RoleModule {
           consumerName: config.name,
           session: { ttlMs: config.ttlMs },
           lease: { handOver: config.handOver },
+          partition: { registrationWaitMs: 0 },
         }),
       ],
       providers: [DataStreams, LedgerWriter, ...providers],

@@ -1,11 +1,11 @@
 import { consumerOf } from '../ledger/marks.js';
 import type { Stage } from '../supervisor/stage.js';
 import { say } from '../ui/lines.js';
-import type { Scenario } from './scenario.js';
+import type { OrderScenario } from './scenario.js';
 
 const EACH = 30;
 
-export const balance: Scenario = {
+export const balance: OrderScenario = {
   name: 'balance',
   about: 'announces bursts and checks that each spreads evenly over the consumers',
   defaults: () => ({ consumers: 3, rate: 0, seconds: 30, quiet: true }),
@@ -16,7 +16,7 @@ export const balance: Scenario = {
 };
 
 async function oneBurst(stage: Stage, burst: number): Promise<void> {
-  const { byEntry } = stage.ledger.accounts;
+  const { byEntry } = stage.accounts;
   const size = EACH * stage.options.consumers;
   const before = new Set(byEntry.keys());
   say('demo', 'burst', `${size} streams`, 'announced at once');

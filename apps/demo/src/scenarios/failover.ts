@@ -1,13 +1,13 @@
 import { consumerOf } from '../ledger/marks.js';
 import type { Fault, Stage } from '../supervisor/stage.js';
 import { say, seconds } from '../ui/lines.js';
-import type { Scenario } from './scenario.js';
+import type { OrderScenario } from './scenario.js';
 
 const WORK_WITHIN_MS = 15_000;
 /** Left for the drain: the longest order and a bit. */
 const DRAIN_MS = 5_000;
 
-export const failover: Scenario = {
+export const failover: OrderScenario = {
   name: 'failover',
   about: 'SIGKILLs one consumer mid-work, SIGSTOPs another past its deadline and wakes it, adds a fourth',
   defaults: () => ({ consumers: 3, rate: 3, seconds: 30 }),
@@ -50,7 +50,7 @@ async function freezeOne(stage: Stage, name: string): Promise<void> {
 async function addOne(stage: Stage, name: string): Promise<void> {
   say('demo', 'adding', name, 'a newcomer gets its share of the work');
   await stage.startConsumer(name);
-  const share = await stage.until(() => [...stage.ledger.accounts.runs()].some(({ run }) => consumerOf(run.owner) === name), WORK_WITHIN_MS);
+  const share = await stage.until(() => [...stage.accounts.runs()].some(({ run }) => consumerOf(run.owner) === name), WORK_WITHIN_MS);
   stage.promise(`${name} joined and was given work`, share);
 }
 

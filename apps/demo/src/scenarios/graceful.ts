@@ -1,12 +1,12 @@
 import { consumerOf } from '../ledger/marks.js';
 import type { Stage } from '../supervisor/stage.js';
 import { say, seconds } from '../ui/lines.js';
-import type { Scenario } from './scenario.js';
+import type { OrderScenario } from './scenario.js';
 
 const EXIT_WITHIN_MS = 8_000;
 const CONTINUED_WITHIN_MS = 1_000;
 
-export const graceful: Scenario = {
+export const graceful: OrderScenario = {
   name: 'graceful',
   about: 'a rolling restart: each consumer in turn gets a SIGTERM mid-work and is replaced by one of its name',
   defaults: () => ({ consumers: 3, rate: 3, seconds: 30 }),
@@ -18,7 +18,7 @@ export const graceful: Scenario = {
     }
     await stage.pause(Math.max(0, total * 1_000 - 5_000 - stage.elapsedMs));
     // A stream that reached a consumer in its very last moment was never begun there; peers find it at their next look.
-    const taken = [...stage.ledger.accounts.runs()].filter(({ account, run }) => run.recovered && [...account.runs.values()].some(({ owner }) => owner === run.from));
+    const taken = [...stage.accounts.runs()].filter(({ account, run }) => run.recovered && [...account.runs.values()].some(({ owner }) => owner === run.from));
     stage.promise('no stream in work had to wait for a deadline: all were handed on', taken.length === 0);
   },
 };

@@ -2,7 +2,8 @@ import { balance } from './balance.js';
 import { failover } from './failover.js';
 import { graceful } from './graceful.js';
 import { highLoad } from './high-load.js';
+import { rebalance } from './rebalance.js';
 import { scaleOut } from './scale-out.js';
 import type { Scenario } from './scenario.js';
 
-export const SCENARIOS: readonly Scenario[] = [balance, failover, scaleOut, graceful, highLoad];
+export const SCENARIOS: readonly Scenario[] = [balance, failover, scaleOut, graceful, highLoad, rebalance];

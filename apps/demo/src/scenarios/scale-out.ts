@@ -1,11 +1,11 @@
 import { heldByConsumer } from '../supervisor/table.js';
 import type { Stage } from '../supervisor/stage.js';
 import { say, seconds } from '../ui/lines.js';
-import type { Scenario } from './scenario.js';
+import type { OrderScenario } from './scenario.js';
 
 const WITHIN_MS = 5_000;
 
-export const scaleOut: Scenario = {
+export const scaleOut: OrderScenario = {
   name: 'scale-out',
   about: 'doubles the consumers under load; the old ones hand streams in work to the new ones',
   defaults: () => ({ consumers: 3, rate: 10, speed: 0.5, seconds: 30, handOver: true, quiet: true }),

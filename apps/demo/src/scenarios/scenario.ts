@@ -1,12 +1,25 @@
+import type { PaymentStage } from '../payments/payment-stage.js';
 import type { RunOptions } from '../supervisor/run-options.js';
 import type { Stage } from '../supervisor/stage.js';
 import type { DemoServer } from '../server/server.js';
 
-export interface Scenario {
+interface Play<On> {
   readonly name: string;
   readonly about: string;
   /** What it needs unless the command line says otherwise. The embedded server bears less than a real one. */
   defaults(server: DemoServer['kind']): Partial<RunOptions>;
-  /** Plays while the producer announces. When it returns, announcing stops, and what is open is drained. */
-  play(stage: Stage): Promise<void>;
+  /** Plays while the producer works. When it returns, the producer stops, and what is open is drained. */
+  play(stage: On): Promise<void>;
 }
+
+/** Order streams, leased to consumers. */
+export interface OrderScenario extends Play<Stage> {
+  readonly kind?: 'orders';
+}
+
+/** Payments over partitions, owned by workers. */
+export interface PaymentScenario extends Play<PaymentStage> {
+  readonly kind: 'payments';
+}
+
+export type Scenario = OrderScenario | PaymentScenario;

@@ -1,12 +1,12 @@
 import type { RoleConfig } from '../config.js';
-import { RoleProcess } from '../processes/role-process.js';
+import { RoleProcess, type RoleName } from '../processes/role-process.js';
 
 /** The processes on stage, by name. One that ends without having been asked to is remembered. */
 export class Cast {
   readonly members = new Map<string, RoleProcess>();
   readonly surprises: string[] = [];
 
-  async start(role: 'api' | 'consumer' | 'producer', name: string, config: RoleConfig): Promise<RoleProcess> {
+  async start(role: RoleName, name: string, config: RoleConfig): Promise<RoleProcess> {
     const member = new RoleProcess(role, name, config);
     this.members.set(name, member);
     void member.exited.then(({ code, signal }) => {
@@ -27,7 +27,7 @@ export class Cast {
   }
 
   /** Stops all of a role and waits; whoever does not end in time is killed and counted as a surprise. */
-  async stop(role: RoleProcess['role'], withinMs: number): Promise<void> {
+  async stop(role: RoleName, withinMs: number): Promise<void> {
     await Promise.all([...this.members.values()].filter((member) => member.role === role && !member.ended).map(async (member) => {
       const timer = setTimeout(() => {
         this.surprises.push(`${member.name} did not stop within ${withinMs / 1_000} s`);

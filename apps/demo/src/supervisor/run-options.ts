@@ -17,5 +17,5 @@ export interface RunOptions {
 
 export function roleConfig(options: RunOptions, redisUrl: string, service: string, name?: string): RoleConfig {
   const { speed, rate, ttlMs, handOver, quiet, host, port } = options;
-  return { redisUrl, service, name, speed, rate, ttlMs, handOver, quiet, host, port };
+  return { redisUrl, service, bankUrl: undefined, name, speed, rate, ttlMs, handOver, quiet, host, port };
 }

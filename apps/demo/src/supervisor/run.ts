@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { DEFAULTS } from '../config.js';
-import { LedgerReader } from '../ledger/ledger-reader.js';
+import { startBank } from '../payments/bank-server.js';
 import { everyday } from '../scenarios/everyday.js';
 import type { Scenario } from '../scenarios/scenario.js';
 import { findServer } from '../server/find-server.js';
 import { publish } from '../server/rendezvous.js';
+import { OrdersShow } from '../shows/orders-show.js';
+import { PaymentsShow } from '../shows/payments-show.js';
+import type { Show } from '../shows/show.js';
 import { count, say, seconds } from '../ui/lines.js';
-import { Aftermath } from './aftermath.js';
-import { figuresByConsumer } from './figures.js';
 import { Interrupt, Interrupted } from './interrupt.js';
 import type { RunOptions } from './run-options.js';
-import { Stage } from './stage.js';
-import { renderTable } from './table.js';
-import { common, printVerdict, writeSummary, type Verdict } from './verdict.js';
+import type { Setting } from './scene.js';
+import { printVerdict, writeSummary, type Verdict } from './verdict.js';
 
 const TABLE_MS = 10_000;
 const STOP_WITHIN_MS = 10_000;
@@ -27,41 +27,44 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
     consumers: 3, rate: DEFAULTS.rate, speed: 1, ttlMs: DEFAULTS.ttlMs, handOver: DEFAULTS.handOver, quiet: false, host: DEFAULTS.host,
     port: scenario ? 0 : DEFAULTS.port, seconds: undefined, summary: undefined, ...play.defaults(server.kind), ...given,
   };
-  // Scenarios are judged, so nobody else's streams may be among theirs.
+  // Scenarios are judged, so nobody else's work may be among theirs.
   const service = scenario ? `orders-${randomBytes(3).toString('hex')}` : DEFAULTS.service;
   const interrupt = new Interrupt(() => {
     say('demo', 'killed', '', 'ending at once');
     process.exit(130); // every child is guarded: it ends with this process
   });
-  const ledger = new LedgerReader(server.url, service);
-  const aftermath = new Aftermath(server.url, service);
-  const stage = new Stage(options, server, service, ledger, interrupt.signal);
-  if (!scenario) publish({ url: server.url, service });
+  let show: Show | undefined;
   try {
-    const verdict = await perform(stage, play, aftermath, interrupt);
+    show = await stage(play, { options, server, service, interrupted: interrupt.signal });
+    if (!scenario) publish({ url: server.url, service });
+    const verdict = await perform(show, interrupt);
     printVerdict(verdict);
-    if (options.summary !== undefined) writeSummary(options.summary, stage, verdict);
-    if (scenario && server.kind === 'given') await aftermath.sweep(ledger.accounts);
+    if (options.summary !== undefined) writeSummary(options.summary, show.scene, verdict);
+    if (scenario && server.kind === 'given') await show.sweep();
     if (verdict.promises.some(({ ok }) => !ok)) return 1;
     return interrupt.happened && scenario ? 130 : 0;
   } finally {
-    await stage.cast.killAll();
-    await aftermath.close();
-    ledger.close();
+    await show?.scene.cast.killAll();
+    await show?.close();
     await server.close();
     interrupt.close();
   }
 }
 
-async function perform(stage: Stage, play: Scenario, aftermath: Aftermath, interrupt: Interrupt): Promise<Verdict> {
-  const { options, cast, ledger } = stage;
-  await ledger.start();
-  const table = setInterval(() => void showTable(stage), TABLE_MS);
+async function stage(play: Scenario, setting: Setting): Promise<Show> {
+  return play.kind === 'payments' ? new PaymentsShow(setting, play, await startBank()) : new OrdersShow(setting, play);
+}
+
+async function perform(show: Show, interrupt: Interrupt): Promise<Verdict> {
+  const { scene } = show;
+  const { cast } = scene;
+  await show.follow();
+  const table = setInterval(() => void print(show), TABLE_MS);
   let interrupted = false;
   try {
-    await open(stage, play);
-    stage.startedAt = Date.now();
-    await play.play(stage);
+    await show.open();
+    scene.startedAt = Date.now();
+    await show.play();
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
     interrupted = true;
@@ -69,54 +72,28 @@ async function perform(stage: Stage, play: Scenario, aftermath: Aftermath, inter
     clearInterval(table);
   }
   interrupted ||= interrupt.happened;
-  await cast.stop('producer', STOP_WITHIN_MS);
-  await drain(aftermath, 20_000 + 8_000 / options.speed, interrupt);
-  await cast.stop('consumer', STOP_WITHIN_MS);
-  await ledger.finish();
-  await showTable(stage);
+  await cast.stop(show.producer, STOP_WITHIN_MS);
+  await drain(show, interrupt);
+  scene.drainedAt = Date.now();
+  await cast.stop(show.consumer, STOP_WITHIN_MS);
+  await show.finish();
+  await print(show);
   await cast.stop('api', STOP_WITHIN_MS);
-  const found = await aftermath.judge(ledger.accounts);
-  if (found.unfinished > 0) {
-    const fate = stage.server.kind === 'given' ? 'and the next consumer takes them' : 'but this server ends with the demo';
-    say('demo', 'left', '', `${count(found.unfinished, 'unfinished stream')} stay announced in Redis, ${fate}`);
-  }
-  return { scenario: play.name, found, promises: [...stage.promises, ...common(found, cast.surprises, interrupted)], interrupted: interrupted && play !== everyday };
-}
-
-async function open(stage: Stage, play: Scenario): Promise<void> {
-  const { options } = stage;
-  const work = options.speed === 1 ? '' : `, work ${options.speed} times as fast`;
-  say('demo', play.name, '', `${play.about}; ${options.consumers} consumers, ${options.rate} streams/s, session ttl ${seconds(options.ttlMs)}${work}`);
-  await Promise.all([stage.startApi(), ...Array.from({ length: options.consumers }, (_, i) => stage.startConsumer(`c${i + 1}`))]);
-  await firstOrder(stage.apiUrl);
-  await stage.startProducer();
-  if (play === everyday) {
-    say('demo', 'try', '', `curl -X POST ${stage.apiUrl}/streams -H 'content-type: application/json' -d '{"priority":"high"}'`);
-    say('demo', 'try', '', 'npm run demo:consumer -- --name c9    in another terminal; Ctrl-C here ends gracefully');
-  }
-}
-
-/** One order comes the way an application's would: over HTTP. */
-async function firstOrder(url: string): Promise<void> {
-  const response = await fetch(`${url}/streams`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"priority":"normal"}' });
-  if (response.status !== 201) throw new Error(`POST ${url}/streams answered ${response.status}: ${await response.text()}`);
-  const { stream } = (await response.json()) as { stream: string };
-  say('api', 'announced', stream, 'by POST /streams');
+  return show.judge(interrupted);
 }
 
 /** Consumers finish what there is. After a Ctrl-C people wait, so not for long. */
-async function drain(aftermath: Aftermath, withinMs: number, interrupt: Interrupt): Promise<void> {
+async function drain(show: Show, interrupt: Interrupt): Promise<void> {
   const startedAt = Date.now();
-  const bound = (): number => (interrupt.happened ? Math.min(withinMs, DRAIN_AFTER_INTERRUPT_MS) : withinMs);
-  let left = await aftermath.open();
-  if (left > 0) say('demo', 'draining', '', `${count(left, 'stream')} in work or waiting, up to ${seconds(bound())}${interrupt.happened ? ' (Ctrl-C again: at once)' : ''}`);
+  const bound = (): number => (interrupt.happened ? Math.min(show.drainMs, DRAIN_AFTER_INTERRUPT_MS) : show.drainMs);
+  let left = await show.left();
+  if (left > 0) say('demo', 'draining', '', `${count(left, show.noun)} in work or waiting, up to ${seconds(bound())}${interrupt.happened ? ' (Ctrl-C again: at once)' : ''}`);
   while (left > 0 && Date.now() < startedAt + bound()) {
     await new Promise((resolve) => setTimeout(resolve, 100));
-    left = await aftermath.open();
+    left = await show.left();
   }
 }
 
-async function showTable(stage: Stage): Promise<void> {
-  const states = new Map([...stage.states].map(([name, state]) => [name, stage.cast.members.get(name)?.ended && state !== 'killed' ? 'ended' : state]));
-  process.stdout.write(`${renderTable({ states, figures: figuresByConsumer(stage.ledger.accounts, TABLE_MS), stats: await stage.stats() })}\n`);
+async function print(show: Show): Promise<void> {
+  process.stdout.write(`${await show.table()}\n`);
 }

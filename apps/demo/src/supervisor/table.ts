@@ -1,6 +1,6 @@
 import type { LeaseStats } from 'nestjs-redis-streams';
 import { consumerOf } from '../ledger/marks.js';
-import { bold, dim, nameColor } from '../ui/colors.js';
+import { byName, renderGrid, sumOf } from '../ui/grid.js';
 import { seconds } from '../ui/lines.js';
 import type { Figures } from './figures.js';
 
@@ -23,16 +23,14 @@ export function heldByConsumer(stats: LeaseStats | undefined): Map<string, numbe
 
 export function renderTable({ states, figures, stats }: TableInput): string {
   const held = heldByConsumer(stats);
-  const names = [...new Set([...states.keys(), ...figures.keys(), ...held.keys()])].toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const names = [...new Set([...states.keys(), ...figures.keys(), ...held.keys()])].toSorted(byName);
   const rows = names.map((name) => {
     const { completed = 0, recently = 0, meanMs = 0, p95Ms = 0 } = figures.get(name) ?? {};
     return [name, states.get(name) ?? (held.has(name) ? 'joined' : 'left'), String(held.get(name) ?? 0), String(completed), String(recently), meanMs ? seconds(meanMs) : '-', p95Ms ? seconds(p95Ms) : '-'];
   });
-  const sum = (column: number): string => String(rows.reduce((total, row) => total + Number(row[column]), 0));
-  const total = ['all', '', sum(2), sum(3), sum(4), '', ''];
-  const widths = HEAD.map((head, i) => Math.max(head.length, ...[...rows, total].map((row) => row[i]?.length ?? 0)));
-  const line = (row: string[]): string => row.map((cell, i) => (i < LEFT ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('   ');
-  const waiting = stats ? `waiting for a consumer: ${stats.undelivered + stats.free}, of dead consumers: ${stats.expired}, dead letters: ${stats.deadLetters}` : 'the API does not answer';
-  const rule = dim('-'.repeat(widths.reduce((a, b) => a + b + 3, -3)));
-  return ['', bold(line(HEAD)), rule, ...rows.map((row) => nameColor(row[0] ?? '')(line(row))), rule, line(total), dim(waiting), ''].map((text) => `  ${text}`.trimEnd()).join('\n');
+  return renderGrid({
+    head: HEAD, texts: LEFT, rows,
+    total: ['all', '', sumOf(rows, 2), sumOf(rows, 3), sumOf(rows, 4), '', ''],
+    foot: stats ? `waiting for a consumer: ${stats.undelivered + stats.free}, of dead consumers: ${stats.expired}, dead letters: ${stats.deadLetters}` : 'the API does not answer',
+  });
 }

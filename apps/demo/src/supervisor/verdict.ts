@@ -1,49 +1,39 @@
 import { writeFileSync } from 'node:fs';
-import type { Judgement } from '../ledger/judge.js';
 import { bold, green, red } from '../ui/colors.js';
-import { figuresByConsumer } from './figures.js';
-import type { Kept, Stage } from './stage.js';
-import { takeovers } from './takeovers.js';
-
-/** What every run promises, whatever else it shows. */
-export function common(found: Judgement, surprises: readonly string[], mayLeaveOpen: boolean): Kept[] {
-  const { announced, completed, completedTwice, lost, unfinished } = found;
-  return [
-    { promise: `every announced stream was completed exactly once (${completed} of ${announced}${completedTwice > 0 ? `, ${completedTwice} twice` : ''})`,
-      ok: announced > 0 && completedTwice === 0 && (completed === announced || (mayLeaveOpen && completed + unfinished === announced)) },
-    { promise: `nothing was lost (${lost}) and nothing is left over (${unfinished})`, ok: lost === 0 && (mayLeaveOpen || unfinished === 0) },
-    { promise: surprises.length === 0 ? 'every process ended as it should' : `every process ended as it should (${surprises.join('; ')})`, ok: surprises.length === 0 },
-  ];
-}
+import type { Kept, Scene } from './scene.js';
 
 export interface Verdict {
   readonly scenario: string;
-  readonly found: Judgement;
   readonly promises: readonly Kept[];
   readonly interrupted: boolean;
+  /** What the summary says besides. */
+  readonly figures: Readonly<Record<string, unknown>>;
+  readonly problems: readonly string[];
+  /** Printed last, as one line of JSON. */
+  readonly closing?: Readonly<Record<string, number>>;
 }
 
-export function printVerdict({ scenario, found, promises, interrupted }: Verdict): void {
+/** What every run promises of its processes. */
+export function endedWell(surprises: readonly string[]): Kept {
+  return { promise: surprises.length === 0 ? 'every process ended as it should' : `every process ended as it should (${surprises.join('; ')})`, ok: surprises.length === 0 };
+}
+
+export function printVerdict({ scenario, promises, interrupted, problems, closing }: Verdict): void {
   const broken = promises.filter(({ ok }) => !ok).length;
   const lines = promises.map(({ ok, promise }) => `  ${ok ? green('kept  ') : red('BROKEN')}  ${promise}`);
-  for (const problem of found.problems.slice(0, 20)) lines.push(`          ${red(problem)}`);
+  for (const problem of problems.slice(0, 20)) lines.push(`          ${red(problem)}`);
   const end = interrupted ? 'interrupted' : broken === 0 ? green(`all ${promises.length} promises kept`) : red(`${broken} of ${promises.length} promises broken`);
   process.stdout.write(`\n  ${bold(scenario)}\n${lines.join('\n')}\n\n  ${bold('Verdict:')} ${end}\n\n`);
+  if (closing) process.stdout.write(`${JSON.stringify(closing)}\n`);
 }
 
-export function writeSummary(file: string, stage: Stage, { scenario, found, promises, interrupted }: Verdict): void {
-  const { problems, ...counters } = found;
-  const perConsumer = Object.fromEntries([...figuresByConsumer(stage.ledger.accounts, 0)].toSorted(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
-    .map(([name, { completed, meanMs, p95Ms }]) => [name, { completed, meanMs, p95Ms }]));
+export function writeSummary(file: string, scene: Scene, { scenario, promises, interrupted, figures, problems }: Verdict): void {
   const summary = {
     scenario,
     ok: !interrupted && promises.every(({ ok }) => ok),
-    server: stage.server.kind,
-    seconds: Math.round(stage.elapsedMs / 100) / 10,
-    ...counters,
-    takeovers: takeovers(stage.ledger.accounts, stage.faults),
-    disowned: [...stage.ledger.accounts.runs()].filter(({ run }) => run.disowned).length,
-    perConsumer,
+    server: scene.server.kind,
+    seconds: Math.round(scene.elapsedMs / 100) / 10,
+    ...figures,
     broken: promises.filter(({ ok }) => !ok).map(({ promise }) => promise),
     problems,
   };
