@@ -3,24 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { redisCommands } from '../support/redis-command.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { waitUntil } from '../support/wait.js';
-import { documentAt } from './support/markdown.js';
+import { commandsOf, granted, passwordOf, usersOfTheDocument } from './support/acl.js';
 
-/** Users as docs/operations.md grants them: what is tested is what readers copy. */
-function usersOfTheDocument(): Map<string, string[]> {
-  const block = documentAt('docs/operations.md').blocks.find(({ text }) => text.includes('ACL SETUSER'));
-  if (!block) throw new Error('docs/operations.md shows no ACL SETUSER');
-  const commands = block.text.replaceAll('\\\n', ' ').split('\n').filter((line) => line.startsWith('ACL SETUSER'));
-  return new Map(commands.map((line) => {
-    const [, , name = '', ...rules] = line.split(/\s+/).filter(Boolean);
-    return [name, rules];
-  }));
-}
-
-const users = usersOfTheDocument();
+const users = usersOfTheDocument('orders-');
 const rulesOf = (user: string): string[] => users.get(user) as string[];
-const password = (user: string): string => (rulesOf(user).find((rule) => rule.startsWith('>')) as string).slice(1);
+const password = (user: string): string => passwordOf(rulesOf(user));
 
-describe('the ACL users of docs/operations.md', () => {
+describe('the ACL users of docs/operations.md for leases', () => {
   let server: RedisServer;
   const engines: RedisStreamsEngine[] = [];
 
@@ -107,10 +96,10 @@ describe('the ACL users of docs/operations.md', () => {
   });
 
   it('allow no command that was not used', async () => {
-    const used = new Set([...String(await server.cli('INFO', 'commandstats')).matchAll(/^cmdstat_([^:]+):/gm)].map(([, name]) => name));
-    const granted = rulesOf('orders-app').filter((rule) => rule.startsWith('+')).map((rule) => rule.slice(1));
-    expect(granted.length).toBeGreaterThan(20);
-    expect(granted.filter((command) => !used.has(command))).toEqual([]);
+    const used = commandsOf(String(await server.cli('INFO', 'commandstats')));
+    const allowed = granted(rulesOf('orders-app'));
+    expect(allowed.length).toBeGreaterThan(20);
+    expect(allowed.filter((command) => !used.has(command))).toEqual([]);
   });
 
   it('keep out of other services, other keys and administration', async () => {
