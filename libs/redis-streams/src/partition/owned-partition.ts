@@ -309,8 +309,8 @@ export class OwnedPartition implements DeliveryHost {
 
   private expired(delivery: Delivery): void {
     const error = new HandlerTimeoutError(`${this.stream}/${this.partition} message ${delivery.entries[0]!.id}`, this.options.maxProcessingMs);
+    this.failed(delivery, error); // first: what is aborted while draining counts as broken off by us
     delivery.abort(error);
-    this.failed(delivery, error);
   }
 
   private lossOf(reason: PartitionLossReason): PartitionLostError {
