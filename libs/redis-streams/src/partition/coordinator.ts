@@ -102,6 +102,8 @@ export class Coordinator {
 
   private async run(): Promise<void> {
     try {
+      // Without a session there is nothing to wait for; but ended before `sync` has noted it, it would be noted for good.
+      await undefined;
       while (this.wanted && this.open) {
         this.wanted = false;
         const session = this.host.session();
