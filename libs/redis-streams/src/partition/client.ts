@@ -65,12 +65,12 @@ export class PartitionClient {
   }
 
   /** Sends one message; see {@link PartitionProducer.send}. */
-  send(stream: string | StreamRef, message: OutgoingMessage): Promise<SentMessage> {
+  async send(stream: string | StreamRef, message: OutgoingMessage): Promise<SentMessage> {
     return this.producer(stream).send(message);
   }
 
   /** Sends messages in order; see {@link PartitionProducer.sendMany}. */
-  sendMany(stream: string | StreamRef, messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
+  async sendMany(stream: string | StreamRef, messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
     return this.producer(stream).sendMany(messages);
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { BackpressureError, ConnectionError, InvalidOptionsError, PartitionFullError, type OptionProblem } from '../errors/index.js';
+import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError, PartitionFullError, type OptionProblem } from '../errors/index.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { describe } from '../keys/names.js';
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
@@ -12,7 +12,7 @@ import type { OutgoingMessage, SentMessage } from './types.js';
 
 interface Encoded {
   readonly partition: number;
-  /** `\0` for none: no key may hold it. */
+  /** `\u0001` for none: no key may hold it. */
   readonly key: string;
   readonly data: string;
   readonly headers: string;
@@ -28,8 +28,11 @@ interface ShardState {
 /** How long the server remembers a batch's answers for a resend. */
 const KEEP_MS = 600_000;
 const GIVE_UP_MS = 15_000;
-const NO_KEY = '\0';
-const MAX_KEY_BYTES = 1_024;
+const NO_KEY = '\u0001';
+/** They separate the messages of a batch. */
+const CONTROL = /\p{Cc}/u;
+const MAX_PENDING = 100_000;
+const MAX_KEY_LENGTH = 1_024;
 const MAX_MESSAGE_BYTES = 16_777_216;
 
 /**
@@ -41,7 +44,8 @@ export class PartitionProducer {
   private readonly shards = new Map<number, ShardState>();
   private stream: KnownStream | undefined;
   private lookup: Promise<KnownStream> | undefined;
-  private waiting = 0;
+  /** Sends that wait for the stream to be known. */
+  private readonly waiting = new Set<Promise<SentMessage>>();
   private turn = Math.floor(Math.random() * 10_000);
   private closed = false;
 
@@ -60,14 +64,16 @@ export class PartitionProducer {
    * InvalidOptionsError (a message that cannot be sent) | ClosedError
    */
   send(message: OutgoingMessage): Promise<SentMessage> {
+    if (this.closed) return Promise.reject(new ClosedError(`producer of "${this.name}"`));
     // While earlier ones wait for the stream to be known, later ones wait behind them.
-    if (this.stream && this.waiting === 0) return this.enqueue(this.stream, message);
-    this.waiting++;
-    const known = this.known();
-    return known.then(
-      (stream) => (this.waiting--, this.enqueue(stream, message)),
-      (error: unknown) => (this.waiting--, Promise.reject(error as Error)),
-    );
+    if (this.stream && this.waiting.size === 0) return this.enqueue(this.stream, message);
+    if (this.waiting.size >= MAX_PENDING) return Promise.reject(new BackpressureError(`producer of "${this.name}"`, `${MAX_PENDING} messages, and the stream is yet to be looked up`));
+    const sent = this.known().then((stream) => this.enqueue(stream, message));
+    const gone = (): void => void this.waiting.delete(sent);
+    this.waiting.add(sent);
+    // Out of the way as soon as it is enqueued: what is sent then goes out behind it.
+    this.known().then(gone, gone);
+    return sent;
   }
 
   /**
@@ -75,6 +81,7 @@ export class PartitionProducer {
    * @throws what the first one that failed threw; messages are not all or none
    */
   async sendMany(messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
+    if (this.closed) throw new ClosedError(`producer of "${this.name}"`);
     const stream = await this.known();
     const encoded = messages.map((message, i) => this.encode(stream, message, `messages[${i}]`));
     const settled = await Promise.allSettled(encoded.map((item) => this.batcher(stream, item.partition).add(item)));
@@ -86,12 +93,14 @@ export class PartitionProducer {
 
   /** Resolves when everything sent so far has settled. */
   async flush(): Promise<void> {
+    if (this.waiting.size > 0) await this.known().catch(() => undefined);
     await Promise.all([...this.shards.values()].map(({ batcher }) => batcher.flush()));
   }
 
   /** @internal Refuses new messages, sends what is waiting, removes this producer's keys. */
   async close(): Promise<void> {
     this.closed = true;
+    await this.flush();
     await Promise.all(
       [...this.shards].map(async ([shard, state]) => {
         await state.batcher.close();
@@ -122,7 +131,7 @@ export class PartitionProducer {
     const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: `${path}${key}`, message: `${text} (got ${describe(value)})` });
     if (typeof message !== 'object' || message === null) throw new InvalidOptionsError([{ path, message: `must be an object (got ${describe(message)})` }]);
     const { key, headers, partition: chosen } = message;
-    if (key !== undefined && (typeof key !== 'string' || key.length > MAX_KEY_BYTES || key.includes(NO_KEY))) bad('.key', `must be a string of at most ${MAX_KEY_BYTES} characters without NUL`, key);
+    if (key !== undefined && (typeof key !== 'string' || key.length > MAX_KEY_LENGTH || CONTROL.test(key))) bad('.key', `must be a string of at most ${MAX_KEY_LENGTH} characters without control characters`, key);
     if (chosen !== undefined && !(Number.isInteger(chosen) && chosen >= 0 && chosen < stream.partitions)) bad('.partition', `must be a whole number from 0 to ${stream.partitions - 1}`, chosen);
     let data = 'null';
     try {
@@ -131,7 +140,7 @@ export class PartitionProducer {
       bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
     }
     if (data.length > MAX_MESSAGE_BYTES) bad('.data', `must be at most ${MAX_MESSAGE_BYTES} characters as JSON`, data.length);
-    if (headers !== undefined && (typeof headers !== 'object' || headers === null || !Object.values(headers).every((value) => typeof value === 'string'))) bad('.headers', 'must be an object of strings', headers);
+    if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers) || !Object.values(headers).every((value) => typeof value === 'string'))) bad('.headers', 'must be an object of strings', headers);
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     const partition = chosen ?? this.choose(stream, key);
     return { partition, key: key ?? NO_KEY, data, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '' };
@@ -167,11 +176,10 @@ export class PartitionProducer {
         sizeOf: (item) => item.data.length + item.key.length + item.headers.length + 16,
         maxItems: 512,
         maxBytes: 1_048_576,
-        maxPendingItems: 100_000,
+        maxPendingItems: MAX_PENDING,
         maxPendingBytes: 67_108_864,
       }),
     };
-    if (this.closed) void state.batcher.close();
     this.shards.set(shard, state);
     return state.batcher;
   }
@@ -179,21 +187,15 @@ export class PartitionProducer {
   private async sendBatch(stream: KnownStream, shard: number, { inFlight }: ShardState, sequence: number, items: readonly Encoded[]): Promise<Array<SentMessage | Error>> {
     const until = performance.now() + GIVE_UP_MS;
     const keys = shardKeys(stream.stream, shard);
-    const index = new Map<number, number>();
-    const body: Array<string | number> = [];
-    for (const { partition, key, data, headers } of items) {
-      let at = index.get(partition);
-      if (at === undefined) index.set(partition, (at = index.size + 1));
-      body.push(at, key, data, headers);
-    }
-    const partitions = [...index.keys()];
-    const args = [sequence, KEEP_MS, stream.maxEntries, stream.whenFull, 0, partitions.length, ...partitions, ...body];
+    const { partitions, texts, order, withHeaders } = group(items);
+    const args: Array<string | number> = [sequence, KEEP_MS, stream.maxEntries, stream.whenFull, 0, withHeaders ? 1 : 0];
+    partitions.forEach((partition, i) => args.push(partition, texts[i]!));
     const names = [keys.producer(this.id), keys.dropped, ...partitions.map((partition) => keys.partition(partition))];
     for (;;) {
       try {
         args[4] = Math.min(sequence, ...inFlight.keys()) - 1;
         const [status, answers] = (await this.redis.scripts.run('partition-produce', names, args)) as [string, string];
-        if (status === 'OK') return this.read(stream, items, answers.split(' '));
+        if (status === 'OK') return this.read(stream, items, order, answers.split(' '));
         // Its turn comes when the batch before it has been stored, or given up.
         if (status === 'GAP') await inFlight.get(sequence - 1);
         else throw new ConnectionError(`the server no longer remembers what became of batch ${sequence} of this producer`);
@@ -208,14 +210,31 @@ export class PartitionProducer {
     }
   }
 
-  private read(stream: KnownStream, items: readonly Encoded[], answers: readonly string[]): Array<SentMessage | Error> {
+  private read(stream: KnownStream, items: readonly Encoded[], order: readonly number[], answers: readonly string[]): Array<SentMessage | Error> {
     for (const note of answers.slice(items.length)) {
       const [partition, messages] = note.slice(1).split(':').map(Number) as [number, number];
       this.events.emit('partition.dropped', { stream: stream.stream, partition, messages });
     }
-    return items.map(({ partition }, i) => {
+    const results = new Array<SentMessage | Error>(items.length);
+    order.forEach((item, i) => {
+      const { partition } = items[item]!;
       const id = answers[i]!;
-      return id === 'FULL' ? new PartitionFullError(stream.stream, partition, stream.maxEntries) : { partition, id };
+      results[item] = id === 'FULL' ? new PartitionFullError(stream.stream, partition, stream.maxEntries) : { partition, id };
     });
+    return results;
   }
+}
+
+/** A batch as the script wants it: the messages of each partition in one text, and in which order they stand there. */
+function group(items: readonly Encoded[]): { partitions: number[]; texts: string[]; order: number[]; withHeaders: boolean } {
+  const withHeaders = items.some(({ headers }) => headers !== '');
+  const byPartition = new Map<number, { text: string; items: number[] }>();
+  items.forEach(({ partition, key, data, headers }, i) => {
+    let part = byPartition.get(partition);
+    if (!part) byPartition.set(partition, (part = { text: '', items: [] }));
+    part.text += withHeaders ? `${key}\t${data}\t${headers}\n` : `${key}\t${data}\n`;
+    part.items.push(i);
+  });
+  const parts = [...byPartition.values()];
+  return { partitions: [...byPartition.keys()], texts: parts.map(({ text }) => text), order: parts.flatMap((part) => part.items), withHeaders };
 }
