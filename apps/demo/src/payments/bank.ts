@@ -10,7 +10,7 @@ import { type Answer, type Attempt, BANK_KEYS, type BankMark } from './marks.js'
  * written into the journal in the same step, whatever the answer.
  */
 const BOOK = `
-local fences, numbers, balances, journal = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local fences, numbers, sums, journal = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local partition, token, account, number, cents = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local answer = 'stale'
 if tonumber(token) >= tonumber(redis.call('HGET', fences, partition) or '0') then
@@ -19,7 +19,7 @@ if tonumber(token) >= tonumber(redis.call('HGET', fences, partition) or '0') the
   answer = behind < 1 and 'repeated' or behind > 1 and 'early' or 'booked'
   if answer == 'booked' then
     redis.call('HSET', numbers, account, number)
-    redis.call('HINCRBY', balances, account, cents)
+    redis.call('HINCRBY', sums, account, cents)
   end
 end
 redis.call('XADD', journal, '*', ARGV[6], string.sub(ARGV[7], 1, -2) .. ',"answer":"' .. answer .. '"}')
@@ -33,8 +33,7 @@ export class Bank implements OnApplicationShutdown {
 
   async book(attempt: Attempt): Promise<Answer> {
     const { partition, token, account, number, cents } = attempt;
-    const { fences, numbers, balances, journal } = BANK_KEYS;
-    return this.redis.book(fences, numbers, balances, journal, partition, token, account, number, cents, LEDGER_FIELD, JSON.stringify({ mark: 'attempt', ...attempt }));
+    return this.redis.book(...Object.values(BANK_KEYS), partition, token, account, number, cents, LEDGER_FIELD, JSON.stringify({ mark: 'attempt', ...attempt }));
   }
 
   async write(...marks: BankMark[]): Promise<void> {

@@ -31,4 +31,5 @@ interface OwnerMark {
   readonly partitions: readonly OwnedPartitionRef[];
 }
 
+/** In the order in which the bank's script wants them. */
 export const BANK_KEYS = { fences: 'bank:fences', numbers: 'bank:numbers', balances: 'bank:balances', journal: 'bank:journal' } as const;

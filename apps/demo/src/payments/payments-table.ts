@@ -8,10 +8,10 @@ const RECENT_MS = 10_000;
 
 /** Who owns what and has done how much, as the bank saw it, and how far behind the group is, as the API says. */
 export async function renderPayments(stage: PaymentStage): Promise<string> {
-  const { journal, states } = stage;
+  const { journal } = stage;
   const view = await stage.partitions();
   const since = Date.now() - RECENT_MS;
-  const rows = [...states].map(([name, state]) => {
+  const rows = [...stage.fates()].map(([name, state]) => {
     const mine = journal.bookings.filter(({ worker }) => worker === name);
     const number = (counts: (booking: Booking) => boolean): string => String(mine.filter(counts).length);
     return [

@@ -15,7 +15,7 @@ export function demoLogger(who: string): LoggerService {
 export function narrate(who: string, events: RedisStreamsEvents): void {
   let joined = 0;
   events.on('session.joined', ({ session, ttlMs }) => say(who, joined++ === 0 ? 'joined' : 'rejoined', '', `as ${session}, session ttl ${ttlMs} ms`));
-  events.on('session.lost', ({ session, why }) => say(who, 'warning', '', `session ${session} is over (${why}): its streams belong to others now`));
+  events.on('session.lost', ({ session, why }) => say(who, 'warning', '', `session ${session} is over (${why}): what it held belongs to others now`));
   events.on('lease.fenced', ({ stream, operation, token }) => say(who, 'refused', stream, `${operation} with the stale token ${token}`));
   events.on('lease.retried', ({ stream, delayMs, error }) => say(who, 'warning', stream, `failed (${error.message}); again in ${Math.round(delayMs)} ms`));
   events.on('lease.deadLettered', ({ stream, reason }) => say(who, 'error', stream ?? '', `went to the dead-letter stream: ${reason}`));

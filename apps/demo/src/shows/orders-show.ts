@@ -68,9 +68,7 @@ export class OrdersShow implements Show {
   }
 
   async table(): Promise<string> {
-    const { states, cast } = this.scene;
-    const shown = new Map([...states].map(([name, state]) => [name, cast.members.get(name)?.ended && state !== 'killed' ? 'ended' : state]));
-    return renderTable({ states: shown, figures: figuresByConsumer(this.accounts, TABLE_MS), stats: await this.scene.stats() });
+    return renderTable({ states: this.scene.fates(), figures: figuresByConsumer(this.accounts, TABLE_MS), stats: await this.scene.stats() });
   }
 
   async judge(interrupted: boolean): Promise<Verdict> {

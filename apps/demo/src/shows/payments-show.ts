@@ -51,6 +51,7 @@ export class PaymentsShow implements Show {
     const { scene, scenario } = this;
     const { consumers, rate, ttlMs } = scene.options;
     say('demo', scenario.name, '', `${scenario.about}; ${consumers} workers, ${rate} payments/s, session ttl ${seconds(ttlMs)}`);
+    say('demo', 'partitions', '', Array.from({ length: PARTITIONS }, (_, partition) => String(partition).padEnd(3)).join(''));
     await Promise.all([scene.startApi(), ...Array.from({ length: consumers }, (_, i) => scene.startWorker(`w${i + 1}`))]);
     const settled = await scene.until(() => scene.isEven(), SETTLED_WITHIN_MS);
     scene.promise(`${consumers} workers shared ${PARTITIONS} partitions evenly before the first payment`, settled);

@@ -56,6 +56,11 @@ export abstract class Scene {
     return this.options.ttlMs + (this.server.kind === 'embedded' ? 3_000 : 1_000);
   }
 
+  /** What became of the processes, by name. */
+  fates(): Map<string, string> {
+    return new Map([...this.states].map(([name, state]) => [name, this.cast.members.get(name)?.ended && state !== 'killed' ? 'ended' : state]));
+  }
+
   async startApi(): Promise<void> {
     const { url = '' } = await (await this.cast.start('api', 'api', this.config())).ready;
     this.apiUrl = url;
