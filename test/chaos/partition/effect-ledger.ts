@@ -6,6 +6,8 @@ const PAGE = 20_000;
 
 /** The judge's store: a redis-server of its own, which no fault touches. */
 export class EffectLedger {
+  private readonly read: Entry[] = [];
+
   private constructor(
     private readonly redis: Redis,
     readonly port: number,
@@ -21,12 +23,13 @@ export class EffectLedger {
     });
   }
 
-  async entries(): Promise<Entry[]> {
-    const entries: Entry[] = [];
+  /** All so far. One caller at a time. */
+  async entries(): Promise<readonly Entry[]> {
+    const { read } = this;
     for (;;) {
-      const page = await this.redis.lrange('log', entries.length, entries.length + PAGE - 1);
-      for (const line of page) entries.push(entryOf(line));
-      if (page.length < PAGE) return entries;
+      const page = await this.redis.lrange('log', read.length, read.length + PAGE - 1);
+      for (const line of page) read.push(entryOf(line));
+      if (page.length < PAGE) return read;
     }
   }
 

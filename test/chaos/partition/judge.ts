@@ -54,9 +54,11 @@ const FORBIDDEN = {
  */
 export function judge(entries: readonly Entry[], sent: ReadonlyMap<string, SentKey>, prefetch: number): Judgement {
   const found = new Findings(FORBIDDEN);
-  const tenures = [...tenuresOf(entries).values()].flat();
+  const byPartition = tenuresOf(entries);
+  const tenures = [...byPartition.values()].flat();
   const handedOver = new Set(tenures.flatMap(({ partition, token, revokedAt }) => (revokedAt === undefined ? [] : [`${partition} ${token}`])));
-  const losses = tenures.length - handedOver.size;
+  const owned = new Set([...byPartition.values()].flatMap((list) => list.slice(-1).filter(({ revokedAt, lostAt }) => (revokedAt ?? lostAt) === undefined)));
+  const losses = tenures.length - handedOver.size - owned.size;
   for (const { partition, token, by, lostFor } of tenures) if (lostFor === 'fenced') found.add('lossesWhileLive', `partition ${partition} token ${token} of ${by}`);
 
   const effects = new Map<string, number>();

@@ -28,6 +28,7 @@ export class PartitionWorld {
   private readonly spawned: Member[] = [];
   private readonly expectedToEnd = new Set<Member>();
   private labels = 0;
+
   private constructor(
     readonly context: ScenarioContext,
     readonly options: WorldOptions,
@@ -117,6 +118,10 @@ export class PartitionWorld {
     this.expectedToEnd.add(member);
     const at = this.members.indexOf(member);
     if (at >= 0) this.members.splice(at, 1);
+  }
+
+  nameOf(label: string): string | undefined {
+    return this.spawned.find(({ process }) => process.label === label)?.name;
   }
 
   until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 10_000, intervalMs = 10): Promise<unknown> {

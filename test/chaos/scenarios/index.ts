@@ -2,7 +2,9 @@ import type { Scenario } from '../scenario.js';
 import { fairness } from './fairness.js';
 import { followUps } from './follow-ups.js';
 import { killRandom } from './kill-random.js';
+import { partitionBarrier } from './partition-barrier.js';
 import { partitionKills } from './partition-kills.js';
+import { partitionRolling } from './partition-rolling.js';
 import { pause } from './pause.js';
 import { poison } from './poison.js';
 import { serverFaults } from './server-faults.js';
@@ -10,4 +12,4 @@ import { slowAndBlocked } from './slow-and-blocked.js';
 import { takeover } from './takeover.js';
 import { takeoverMany } from './takeover-many.js';
 
-export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills];
+export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier];
