@@ -175,8 +175,9 @@ export class PartitionWindow<T> {
 
   /** The present state, for a commit. */
   progress(): Progress {
-    const done = [...this.doneBefore];
+    const done: string[] = [];
     if (this.aheadCount > 0) for (let i = this.head; i < this.entries.length; i++) if (this.entries[i]!.done) done.push(this.entries[i]!.id);
+    for (const id of this.doneBefore) done.push(id); // not read again yet, so after all that was
     return { watermark: this.lastPassed, passed: this.passedCount, done, failures: this.failing.size === 0 ? [] : [...this.failing], finished: this.finishedCount };
   }
 
