@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { waitUntil } from '../../support/wait.js';
+import { type Child, type ChildJob, Log, spawnChild, startChild } from './fixtures/child.js';
+import { caughtUp } from './support/keys.js';
+import { BOTH, onTopologies, type World } from './support/world.js';
+
+/**
+ * Runs the job in a process with a name of its own, and in another one whenever it has died, as an orchestrator would,
+ * until `done`. @returns how often it died
+ */
+async function restarted(world: World, log: Log, job: ChildJob, done: () => Promise<unknown>, mostDeaths: number): Promise<{ deaths: number; last: Child; all: Child[] }> {
+  const all: Child[] = [];
+  let over = false;
+  const end = done().finally(() => { over = true; });
+  for (;;) {
+    const child = spawnChild(world, log, { ...job, options: { consumerName: 'worker', ...job.options } });
+    all.push(child);
+    await Promise.race([child.exited, end]);
+    if (over || all.length > mostDeaths) break;
+  }
+  expect(all.length - 1, 'deaths').toBeLessThanOrEqual(mostDeaths);
+  await end;
+  return { deaths: all.length - 1, last: all.at(-1)!, all };
+}
+
+const CASES = [{ how: 'exit' as const, maxCrashes: 3 }, { how: 'kill' as const, maxCrashes: 5 }];
+
+onTopologies(BOTH, 'a message that ends its process', (world) => {
+  describe.each(CASES)('by $how, maxCrashes $maxCrashes', ({ how, maxCrashes }) => {
+    it('is parked after so many deaths; all before and after it are handled, none of them parked', async () => {
+      const stream = await world().stream(2);
+      const log = new Log(world());
+      const send = (n: number, more: object = {}): Promise<unknown> => world().client.send(stream, { key: `k${n % 4}`, partition: n % 2, data: { n, ...more } });
+      for (let n = 0; n < 40; n++) await send(n, n === 13 ? { how } : {});
+      // 5 is what stands when nothing is said.
+      const tuning = maxCrashes === 5 ? {} : { maxCrashes };
+      const { deaths } = await restarted(world(), log, { stream, tuning }, () => caughtUp(world(), stream, 2, { timeoutMs: 30_000 }), maxCrashes);
+      expect(deaths).toBe(maxCrashes);
+      expect(log.began(13)).toHaveLength(maxCrashes);
+      const letters = await world().client.deadLetters({ stream, group: 'group' });
+      expect(letters).toMatchObject([{ reason: 'crashed', key: 'k1', partition: 1, data: JSON.stringify({ n: 13, how }) }]);
+      expect(letters[0]!.error).toContain('died');
+      const handled = log.guarded();
+      expect(new Set(handled.map(({ n }) => n)).size).toBe(39);
+      // Each key in order, what ran again left out.
+      for (let k = 0; k < 4; k++) {
+        const first = [...new Set(handled.filter(({ key }) => key === `k${k}`).map(({ n }) => n))];
+        expect(first).toEqual([...first].sort((a, b) => a - b));
+      }
+    });
+  });
+});
+
+onTopologies(['standalone'], 'a message that ends its process', (world) => {
+  it('is given its deaths also when another one came before it', async () => {
+    const stream = await world().stream(1);
+    const log = new Log(world());
+    for (let n = 0; n < 12; n++) await world().client.send(stream, { key: `k${n}`, data: { n, ...(n === 2 || n === 3 || n === 8 ? { how: 'exit' } : {}) } });
+    const { deaths } = await restarted(world(), log, { stream, tuning: { maxCrashes: 3 } }, () => caughtUp(world(), stream, 1, { timeoutMs: 40_000 }), 9);
+    expect([2, 3, 8].map((n) => log.began(n).length)).toEqual([3, 3, 3]);
+    expect(deaths).toBe(9);
+    expect((await world().client.deadLetters({ stream, group: 'group' })).map(({ data }) => (JSON.parse(data) as { n: number }).n)).toEqual([8, 3, 2]);
+  });
+
+  it('is found among others that run with it', async () => {
+    const stream = await world().stream(1);
+    const log = new Log(world());
+    for (let n = 0; n < 60; n++) await world().client.send(stream, { key: `k${n % 12}`, data: { n, ms: 5, ...(n === 20 ? { how: 'kill', ms: 15 } : {}) } });
+    const { deaths } = await restarted(world(), log, { stream, tuning: { concurrency: 8, maxCrashes: 3, prefetch: 16 } },
+      () => caughtUp(world(), stream, 1, { timeoutMs: 40_000 }), 20);
+    expect(deaths).toBeGreaterThanOrEqual(3);
+    expect((await world().client.deadLetters({ stream, group: 'group' })).map(({ data }) => JSON.parse(data) as { n: number })).toMatchObject([{ n: 20 }]);
+    expect(new Set(log.guarded().map(({ n }) => n)).size).toBe(59);
+  });
+
+  it('in another partition, shard or stream of the same process is not held against innocents', async () => {
+    const [stream, other] = [await world().stream({ partitions: 4, shards: 2 }), await world().stream(1)];
+    const log = new Log(world());
+    // Each process dies in the first turn: nothing has made progress anywhere, so everything is under suspicion.
+    await world().client.send(stream, { partition: 0, key: 'p', data: { n: 0, how: 'kill' } });
+    for (let n = 1; n < 40; n++) await world().client.send(stream, { partition: n % 4, key: `k${n % 8}`, data: { n } });
+    for (let n = 100; n < 110; n++) await world().client.send(other, { key: `k${n % 2}`, data: { n, ms: 20 } });
+    const tuning = { maxCrashes: 3 };
+    await restarted(world(), log, { streams: [{ stream, tuning }, { stream: other, tuning }] },
+      () => Promise.all([caughtUp(world(), stream, 4, { timeoutMs: 40_000, shards: 2 }), caughtUp(world(), other, 1, { timeoutMs: 40_000 })]), 8);
+    expect(await world().client.deadLetters({ stream: other, group: 'group' })).toEqual([]);
+    expect((await world().client.deadLetters({ stream, group: 'group' })).map(({ data }) => JSON.parse(data) as { n: number })).toMatchObject([{ n: 0 }]);
+    expect(new Set(log.guarded().map(({ n }) => n)).size).toBe(49);
+  });
+
+  it('is never parked with maxCrashes 0', async () => {
+    const stream = await world().stream(1);
+    const log = new Log(world());
+    await world().client.send(stream, { key: 'k', data: { n: 0, how: 'exit' } });
+    await restarted(world(), log, { stream, tuning: { maxCrashes: 0 } }, () => waitUntil(() => log.began(0).length === 5, { what: 'it ran five times', timeoutMs: 30_000 }), 5);
+    expect(await world().client.deadLetters({ stream, group: 'group' })).toEqual([]);
+  });
+
+  it('is not confused with processes that are killed for other reasons while all makes progress', async () => {
+    const stream = await world().stream(2);
+    const log = new Log(world());
+    for (let n = 0; n < 400; n++) await world().client.send(stream, { key: `k${n % 10}`, data: { n, ms: 4 } });
+    for (let death = 0; death < 6; death++) {
+      const child = await startChild(world(), log, { stream, tuning: { maxCrashes: 3, concurrency: 2 }, options: { consumerName: 'worker' } });
+      for (const partition of [0, 1]) await child.waitFor((event) => event.type === 'partition.committed' && event.partition === partition, 10_000, 'some progress');
+      await child.kill();
+    }
+    await startChild(world(), log, { stream, tuning: { maxCrashes: 3, concurrency: 2 }, options: { consumerName: 'worker' } });
+    await caughtUp(world(), stream, 2, { timeoutMs: 20_000 });
+    expect(await world().client.deadLetters({ stream, group: 'group' })).toEqual([]);
+    expect(new Set(log.guarded().map(({ n }) => n)).size).toBe(400);
+  });
+
+  it('its suspects run alone, and what comes after them side by side again', async () => {
+    const stream = await world().stream(1);
+    const log = new Log(world());
+    for (let n = 0; n < 6; n++) await world().client.send(stream, { key: `k${n}`, data: { n, ms: 20, ...(n === 0 ? { how: 'kill', ms: 0 } : {}) } });
+    const { last } = await restarted(world(), log, { stream, tuning: { maxCrashes: 3, concurrency: 4 } }, () => caughtUp(world(), stream, 1, { timeoutMs: 30_000 }), 3);
+    const mine = log.lines().filter(({ at }) => at >= log.began(0).at(-1)!.at && log.lines().length > 0);
+    const lastLife = mine.filter(({ what, n }) => n > 0 && (what === 'begin' || what === 'effect'));
+    expect(lastLife.map(({ what, n }) => `${what} ${n}`)).toEqual([1, 2, 3, 4, 5].flatMap((n) => [`begin ${n}`, `effect ${n}`]));
+    expect(last.messages.some(({ type }) => type === 'partition.suspected')).toBe(true);
+    for (let n = 6; n < 14; n++) await world().client.send(stream, { key: `k${n}`, data: { n, ms: 300 } });
+    await waitUntil(() => {
+      const begun = log.lines('begin').filter(({ n }) => n >= 6).length;
+      return begun - log.lines('effect').filter(({ n }) => n >= 6).length === 4;
+    }, { what: 'four run side by side' });
+  });
+});
