@@ -20,6 +20,7 @@ export function narrate(who: string, events: RedisStreamsEvents): void {
   events.on('lease.retried', ({ stream, delayMs, error }) => say(who, 'warning', stream, `failed (${error.message}); again in ${Math.round(delayMs)} ms`));
   events.on('lease.deadLettered', ({ stream, reason }) => say(who, 'error', stream ?? '', `went to the dead-letter stream: ${reason}`));
   events.on('lease.handOver', ({ asked, held, share }) => say(who, 'rebalance', '', `holds ${held}, fair share ${share}: handing on ${asked}`));
+  events.on('partition.retried', ({ partition, key, attempt, delayMs, error }) => say(who, 'warning', key ?? '', `failed in partition ${partition}, attempt ${attempt} (${error.message}); again in ${Math.round(delayMs)} ms`));
   events.on('connection.replaced', ({ role, why }) => say(who, 'warning', '', `${role} connection replaced: ${why}`));
   events.on('reader.error', ({ error, retryInMs }) => say(who, 'warning', '', `reading failed (${error.message}); again in ${Math.round(retryInMs)} ms`));
   events.on('reader.recovered', ({ downMs }) => say(who, 'recovered', '', `reading again after ${Math.round(downMs)} ms`));

@@ -125,7 +125,7 @@ function common({ figures, reruns, leftBehind }: Judgement, open: number, mayLea
   const { sent, processed, lost, inversions, duplicatedEffects } = figures;
   const bound = leftBehind * PREFETCH;
   return [
-    { promise: `every payment was booked (${processed} of ${sent}): none was lost (${lost}) and none is left over (${open})`, ok: sent > 0 && lost === 0 && (mayLeaveOpen || open === 0) },
+    { promise: `every payment was booked (${processed} of ${sent}): none was lost (${lost}) and none is left over (${open})`, ok: lost === 0 && (mayLeaveOpen || (sent > 0 && open === 0)) },
     { promise: `every account's payments were booked in their order (${inversions} out of it)`, ok: inversions === 0 },
     { promise: `no payment took effect twice (${duplicatedEffects}), and every balance is the sum of its account's payments`, ok: duplicatedEffects === 0 },
     { promise: `payments ran again only where a worker had died: ${reruns}, at most ${PREFETCH} per partition it left behind (${bound})`, ok: reruns <= bound },

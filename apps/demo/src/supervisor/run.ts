@@ -28,7 +28,7 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
     port: scenario ? 0 : DEFAULTS.port, seconds: undefined, summary: undefined, ...play.defaults(server.kind), ...given,
   };
   // Scenarios are judged, so nobody else's work may be among theirs.
-  const service = scenario ? `orders-${randomBytes(3).toString('hex')}` : DEFAULTS.service;
+  const service = scenario ? `${scenario.kind ?? 'orders'}-${randomBytes(3).toString('hex')}` : DEFAULTS.service;
   const interrupt = new Interrupt(() => {
     say('demo', 'killed', '', 'ending at once');
     process.exit(130); // every child is guarded: it ends with this process
@@ -72,6 +72,7 @@ async function perform(show: Show, interrupt: Interrupt): Promise<Verdict> {
     clearInterval(table);
   }
   interrupted ||= interrupt.happened;
+  scene.wakeAll();
   await cast.stop(show.producer, STOP_WITHIN_MS);
   await drain(show, interrupt);
   scene.drainedAt = Date.now();

@@ -104,6 +104,11 @@ export abstract class Scene {
     await this.pause(seconds === undefined ? Number.MAX_SAFE_INTEGER : Math.max(0, this.startedAt + seconds * 1_000 * part - Date.now()));
   }
 
+  /** A play that was cut short may leave somebody frozen, who could not stop when asked to. */
+  wakeAll(): void {
+    for (const [name, state] of this.states) if (state === 'stopped') this.signalContinue(name);
+  }
+
   protected signalKill(name: string): void {
     void this.cast.get(name).kill();
     this.states.set(name, 'killed');
