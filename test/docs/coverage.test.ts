@@ -1,31 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { repoRoot } from '../support/repo.js';
 import { documentAt, documents } from './support/markdown.js';
-
-const src = join(repoRoot, 'libs/redis-streams/src');
-const read = (file: string): string => readFileSync(join(src, file), 'utf8');
-
-/** Names in the source, found by its syntax tree: string members of a union type, or keys of an interface. */
-function namesOf(file: string, declaration: string): string[] {
-  const tree = ts.createSourceFile(file, read(file), ts.ScriptTarget.ES2022);
-  for (const node of tree.statements) {
-    if (ts.isTypeAliasDeclaration(node) && node.name.text === declaration && ts.isUnionTypeNode(node.type)) {
-      return node.type.types.flatMap((type) => (ts.isLiteralTypeNode(type) && ts.isStringLiteral(type.literal) ? [type.literal.text] : []));
-    }
-    if (ts.isInterfaceDeclaration(node) && node.name.text === declaration) {
-      return node.members.flatMap(({ name }) => (name && (ts.isIdentifier(name) || ts.isStringLiteral(name)) ? [name.text] : []));
-    }
-  }
-  throw new Error(`${declaration} is not in ${file}`);
-}
-
-/** First cells of the tables of a document, without their backquotes. */
-function rowsOf(path: string): string[] {
-  return [...documentAt(path).prose.matchAll(/^\| `([^`]+)`/gm)].map(([, cell = '']) => cell);
-}
+import { namesOf, read, rowsOf, src } from './support/source.js';
 
 describe('the documents are complete', () => {
   it('docs/errors.md has a row for every error code, and no other', () => {
@@ -34,9 +12,9 @@ describe('the documents are complete', () => {
     expect(listed.toSorted()).toEqual(codes.toSorted());
   });
 
-  it('docs/errors.md explains every reason of an abort', () => {
+  it('docs/errors.md explains every reason of an abort and of a lost partition', () => {
     const rows = rowsOf('docs/errors.md');
-    expect(namesOf('errors/index.ts', 'AbortReason').filter((reason) => !rows.includes(reason))).toEqual([]);
+    for (const type of ['AbortReason', 'PartitionLossReason']) expect(namesOf('errors/index.ts', type).filter((reason) => !rows.includes(reason))).toEqual([]);
   });
 
   it('docs/events.md has a row for every event, and no other', () => {
@@ -44,7 +22,7 @@ describe('the documents are complete', () => {
     expect(rowsOf('docs/events.md').toSorted()).toEqual(events.toSorted());
   });
 
-  it('docs/wire-format.md names every key, and every reason for a dead letter', () => {
+  it('docs/wire-format.md names every key of leases, and every reason for a dead letter', () => {
     const { text } = documentAt('docs/wire-format.md');
     const keys = [...read('keys/lease-keys.ts').matchAll(/own\('([^']+)'\)/g)].map(([, name]) => `{<service>-input}:${name}`);
     expect(keys.length).toBeGreaterThan(8);
@@ -67,7 +45,7 @@ describe('the documents are complete', () => {
   it('name only chaos scenarios and benches that exist', () => {
     const named = (folder: string): string[] =>
       readdirSync(join(repoRoot, folder), { encoding: 'utf8' }).flatMap((file) => [...readFileSync(join(repoRoot, folder, file), 'utf8').matchAll(/^ {2}name: '([\w-]+)'/gm)].map(([, name = '']) => name));
-    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...named('apps/bench/src/benches'), 'lease', 'NAME'] };
+    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...named('apps/bench/src/benches'), 'lease', 'partition', 'NAME'] };
     const unknown = documents().flatMap(({ path, text }) =>
       [...text.matchAll(/npm run (chaos|bench) -- ([\w-]+)/g)].filter(([, tool, name = '']) => !known[tool as keyof typeof known].includes(name)).map(([match]) => `${path}: ${match}`),
     );
