@@ -117,8 +117,8 @@ describe('the ACL users of docs/operations.md for partitions', () => {
     const used = commandsOf(String(await server.cli('INFO', 'commandstats')));
     expect(granted(rulesOf('payments-web')).filter((command) => !used.has(command))).toEqual([]);
     for (const command of ['pause', 'seek'] as const) {
-      const client = engineOf('payments-web').partitions();
-      await expect(command === 'pause' ? client.pause(ledger) : client.seek(ledger, 'latest')).rejects.toThrow(/NOPERM|can't run this command/);
+      const refused = engineOf('payments-web').partitions();
+      await expect(command === 'pause' ? refused.pause(ledger) : refused.seek(ledger, 'latest')).rejects.toThrow(/NOPERM|can't run this command/);
     }
   });
 

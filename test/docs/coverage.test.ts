@@ -42,9 +42,17 @@ describe('the documents are complete', () => {
     expect(options.filter((name) => !text.includes(`\`${name}\``) && !text.includes(`.${name}\``) && !text.includes(`\`${name}.`))).toEqual([]);
   });
 
+  const named = (folder: string): string[] =>
+    readdirSync(join(repoRoot, folder), { encoding: 'utf8' }).flatMap((file) => [...readFileSync(join(repoRoot, folder, file), 'utf8').matchAll(/^ {2}name: '([\w-]+)'/gm)].map(([, name = '']) => name));
+
+  it('CONTRIBUTING.md names every chaos scenario and every bench', () => {
+    const names = [...named('test/chaos/scenarios'), ...named('apps/bench/src/benches')];
+    expect(names.length).toBeGreaterThan(15);
+    const { text } = documentAt('CONTRIBUTING.md');
+    expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+
   it('name only chaos scenarios and benches that exist', () => {
-    const named = (folder: string): string[] =>
-      readdirSync(join(repoRoot, folder), { encoding: 'utf8' }).flatMap((file) => [...readFileSync(join(repoRoot, folder, file), 'utf8').matchAll(/^ {2}name: '([\w-]+)'/gm)].map(([, name = '']) => name));
     const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...named('apps/bench/src/benches'), 'lease', 'partition', 'NAME'] };
     const unknown = documents().flatMap(({ path, text }) =>
       [...text.matchAll(/npm run (chaos|bench) -- ([\w-]+)/g)].filter(([, tool, name = '']) => !known[tool as keyof typeof known].includes(name)).map(([match]) => `${path}: ${match}`),
