@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Rng } from '../../support/seed.js';
-import type { Task } from './messages.js';
+import type { Poison, Task } from './messages.js';
 import { STREAM, type PartitionWorld } from './world.js';
 
 export interface LoadOptions {
@@ -16,6 +16,15 @@ export interface LoadOptions {
 export interface SentKey {
   readonly partition: number;
   readonly count: number;
+}
+
+/** A poisonous message: behind number `after` of its key and before the next. */
+export interface SentPoison {
+  readonly key: string;
+  readonly after: number;
+  readonly kind: Poison;
+  readonly partition: number;
+  readonly id: string;
 }
 
 /** Sends numbered messages of random keys at a steady rate. */
@@ -42,6 +51,14 @@ export class PartitionLoad {
   stop(): Promise<void> {
     this.running = false;
     return this.done();
+  }
+
+  /** Sends a message of a random key that ends its process after `workMs`. */
+  async poison(kind: Poison, workMs: number): Promise<SentPoison> {
+    const key = `k${this.options.rng.int(1, this.options.keys)}`;
+    const after = this.numbers.get(key) ?? 0;
+    const place = await this.world.client.send(STREAM, { key, data: { key, seq: 0, workMs, poison: kind } satisfies Task });
+    return { key, after, kind, ...place };
   }
 
   private async run(): Promise<void> {

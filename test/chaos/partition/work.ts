@@ -39,8 +39,8 @@ export class PartitionWork {
     const { key, seq, workMs, poison } = task;
     if (message.key !== key) this.trouble(`message ${message.id} of partition ${partition} came with the key ${message.key} instead of ${key}`);
     this.ledger.note({ kind: 'attempt', partition, token, key, seq, detail: message.id });
-    if (poison) await die(poison);
     if (workMs > 0) await sleep(workMs);
+    if (poison) await die(poison);
     await this.ledger.effect({ partition, token, key, seq });
     return task;
   }

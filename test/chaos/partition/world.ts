@@ -128,15 +128,17 @@ export class PartitionWorld {
     return waitUntil(condition, { what, timeoutMs, intervalMs });
   }
 
-  /** Waits until so many effects were applied, as long as anything still happens. */
+  /** Waits until so many effects were applied, as long as anything still happens, and not for ever. */
   async settled(effects: number, quietMs: number): Promise<boolean> {
     let length = -1;
     let since = performance.now();
+    const until = since + 10 * quietMs;
     for (;;) {
       if ((await this.ledger.effects()) >= effects) return true;
       const now = await this.ledger.length();
       if (now !== length) [length, since] = [now, performance.now()];
       else if (performance.now() - since > quietMs) return false;
+      if (performance.now() > until) return false;
       await sleep(50);
     }
   }
