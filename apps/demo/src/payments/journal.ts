@@ -4,7 +4,10 @@ import { PARTITIONS } from './payment.js';
 
 export interface Sent {
   readonly partition: number;
+  /** Its entry in the stream. */
+  readonly id: string;
   readonly account: string;
+  readonly number: number;
   readonly cents: number;
   readonly at: number;
 }

@@ -6,7 +6,7 @@ export interface Figures {
   readonly sent: number;
   /** Payments booked. */
   readonly processed: number;
-  /** Sent, and neither booked nor still in the stream. */
+  /** Sent, committed, and not booked. */
   readonly lost: number;
   /** Attempts with a valid token to book a payment before one that its account made earlier. */
   readonly inversions: number;
@@ -23,6 +23,8 @@ export interface Figures {
 
 export interface Judgement {
   readonly figures: Figures;
+  /** Sent, not booked, and not committed either: somebody would still get them. */
+  readonly open: number;
   /** Payments tried again after their worker had died or been frozen: known to be unavoidable. */
   readonly reruns: number;
   /** Attempts the bank refused because somebody else owned the partition. */
@@ -36,25 +38,25 @@ export interface Judgement {
 export interface Facts {
   readonly from: number;
   readonly until: number;
-  /** Payments still in the stream. */
-  readonly open: number;
+  /** Per partition, the id up to which all is committed. */
+  readonly positions: ReadonlyMap<number, string>;
   readonly balances: ReadonlyMap<string, number>;
 }
 
 /** Goes through the journal again, and takes nothing from the bank's answers that the journal does not bear out. */
-export function judge(journal: Journal, { from, until, open, balances }: Facts): Judgement {
+export function judge(journal: Journal, { from, until, positions, balances }: Facts): Judgement {
   const problems: string[] = [];
-  const last = new Map<string, number>(), sums = new Map<string, number>(), attempts = new Map<string, Booking>();
+  const booked = new Map<string, number>(), sums = new Map<string, number>(), attempts = new Map<string, Booking>();
   let processed = 0, inversions = 0, duplicatedEffects = 0, reruns = 0;
   for (const booking of journal.bookings) {
     if (booking.answer === 'stale') continue;
     const { account, number, cents, worker, answer } = booking;
-    const key = paymentKey(booking), due = (last.get(account) ?? 0) + 1, earlier = attempts.get(key);
+    const key = paymentKey(booking), due = (booked.get(account) ?? 0) + 1, earlier = attempts.get(key);
     attempts.set(key, booking);
     if (answer === 'booked') sums.set(account, (sums.get(account) ?? 0) + cents);
     if (number === due && answer === 'booked') {
       processed++;
-      last.set(account, number);
+      booked.set(account, number);
     } else if (number > due) {
       inversions++;
       problems.push(`${worker} got ${key} before ${account}#${due}`);
@@ -69,15 +71,22 @@ export function judge(journal: Journal, { from, until, open, balances }: Facts):
     duplicatedEffects++;
     problems.push(`the balance of ${account} is ${balance} and its payments come to ${sums.get(account)}`);
   }
-  const lost = journal.sent.size - processed - open;
-  if (lost !== 0) for (const key of [...journal.sent.keys()].filter((sent) => !attempts.has(sent)).slice(0, 5)) problems.push(`${key} was sent and nobody got it`);
+  let lost = 0, open = 0;
+  for (const [key, { account, number, partition, id }] of journal.sent) {
+    if (number <= (booked.get(account) ?? 0)) continue;
+    if (isAfter(id, positions.get(partition) ?? '0-0')) open++;
+    else {
+      lost++;
+      problems.push(`${key} was committed in partition ${partition} and not booked`);
+    }
+  }
   const moves = movesBetween(journal, from, until);
   return {
     figures: {
       sent: journal.sent.size, processed, lost, inversions, duplicatedEffects, moved: moves.length,
       longestPauseMs: longest(moves),
     },
-    reruns,
+    open, reruns,
     stale: journal.bookings.filter(({ answer }) => answer === 'stale').length,
     leftBehind: moves.filter(({ clean }) => !clean).length,
     moves, problems,
@@ -93,4 +102,9 @@ function diedOver(journal: Journal, { partition, token }: Booking): boolean {
   const grant = journal.grants[partition]?.find((candidate) => candidate.token === token);
   const taken = journal.grants[partition]?.some((candidate) => candidate.token > token) ?? false;
   return grant?.ended !== 'revoked' && taken;
+}
+
+function isAfter(id: string, other: string): boolean {
+  const [ms = 0, n = 0] = id.split('-').map(Number), [otherMs = 0, otherN = 0] = other.split('-').map(Number);
+  return ms > otherMs || (ms === otherMs && n > otherN);
 }

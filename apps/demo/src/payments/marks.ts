@@ -11,7 +11,7 @@ export type Answer = 'booked' | 'repeated' | 'early' | 'stale';
 
 /** The bank's journal: every payment sent, every attempt to book one, and every change of a partition's owner. */
 export type BankMark =
-  | { readonly mark: 'sent'; readonly partition: number; readonly account: string; readonly number: number; readonly cents: number; readonly at: number }
+  | { readonly mark: 'sent'; readonly partition: number; readonly id: string; readonly account: string; readonly number: number; readonly cents: number; readonly at: number }
   | (Attempt & { readonly mark: 'attempt'; readonly answer: Answer })
   | (OwnerMark & { readonly mark: 'assigned' })
   | (OwnerMark & { readonly mark: 'revoked' | 'lost'; readonly reason: string });

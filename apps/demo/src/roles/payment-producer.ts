@@ -48,7 +48,7 @@ export class PaymentProducer {
     const at = Date.now();
     const places = await this.partitions.sendMany(PAYMENTS, payments.map((payment) => ({ key: payment.account, data: payment })));
     this.sent += payments.length;
-    await this.bank.write(...payments.map((payment, i) => ({ mark: 'sent' as const, ...payment, partition: places[i]?.partition ?? -1, at })));
+    await this.bank.write(...payments.map((payment, i) => ({ mark: 'sent' as const, ...payment, partition: places[i]?.partition ?? -1, id: places[i]?.id ?? '0-0', at })));
   }
 
   private make(): Payment {

@@ -77,13 +77,16 @@ export class PaymentsShow implements Show {
 
   async judge(interrupted: boolean): Promise<Verdict> {
     const { scene, scenario, journal } = this;
-    const open = await this.left();
-    if (open > 0) say('demo', 'left', '', `${count(open, 'payment')} not committed`);
-    const found = judge(journal, { from: scene.startedAt, until: scene.drainedAt, open, balances: await balances(this.bank.url) });
-    const { figures, reruns, stale, problems } = found;
+    const lags = await this.engine.partitions().lag(this.group);
+    const found = judge(journal, {
+      from: scene.startedAt, until: scene.drainedAt, balances: await balances(this.bank.url),
+      positions: new Map(lags.map(({ partition, position = '0-0' }) => [partition, position])),
+    });
+    const { figures, open, reruns, stale, problems } = found;
+    if (open > 0) say('demo', 'left', '', `${count(open, 'payment')} neither booked nor committed`);
     return {
       scenario: scenario.name,
-      promises: [...scene.promises, ...common(found, open, interrupted), ...this.pauses(found), endedWell(scene.cast.surprises)],
+      promises: [...scene.promises, ...common(found, interrupted), ...this.pauses(found), endedWell(scene.cast.surprises)],
       interrupted,
       figures: { ...figures, reruns, stale },
       problems,
@@ -121,7 +124,7 @@ export class PaymentsShow implements Show {
 }
 
 /** What every run promises of its payments, whatever else it shows. */
-function common({ figures, reruns, leftBehind }: Judgement, open: number, mayLeaveOpen: boolean): Kept[] {
+function common({ figures, open, reruns, leftBehind }: Judgement, mayLeaveOpen: boolean): Kept[] {
   const { sent, processed, lost, inversions, duplicatedEffects } = figures;
   const bound = leftBehind * PREFETCH;
   return [
