@@ -14,6 +14,7 @@ import { RedisStreamsEvents } from './observability/events.js';
 import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, RedisStreamsOptions, StreamRegistration } from './options.js';
 import { RedisConnection } from './redis/connection.js';
 import { withDeadline } from './redis/deadline.js';
+import { Mutex } from './redis/mutex.js';
 import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
 import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
 
@@ -44,6 +45,8 @@ export class RedisStreamsEngine {
   private readonly connections = new Map<string, Connection>();
   private readonly consumers = new Map<string, LeaseConsumer>();
   private readonly partitionConsumers = new Map<string, PartitionConsumer>();
+  /** Messages suspected of ending the process run one at a time in all of it. */
+  private readonly suspects = new Mutex();
   private starting: Promise<void> | undefined;
   private draining: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
@@ -145,7 +148,8 @@ export class RedisStreamsEngine {
     const consumer = new PartitionConsumer(value, handlers, {
       redis, events, identity, session, commandTimeoutMs, drainMs,
       find: (stream, who, signal) => registry.get(stream, who, signal),
-      rejoined: () => void registry.registerAgain().catch((error: Error) => this.report(error, { connection: value.connection, during: 'registering streams again' })),
+      alone: () => this.suspects.acquire(),
+      rejoined: () => void registry.registerAll().catch((error: Error) => this.report(error, { connection: value.connection, during: 'registering streams again' })),
       onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
     });
     this.partitionConsumers.set(key, consumer);
@@ -175,9 +179,10 @@ export class RedisStreamsEngine {
     let last: Error | undefined;
     const forget = this.events.on('connection.error', ({ error }) => (last = error));
     try {
-      const consumers = [...this.connections.values()].map(({ registry }) => registry.registerAll()).concat(this.all().map((consumer) => consumer.start()));
+      const registered = Promise.all([...this.connections.values()].map(({ registry }) => registry.registerAll()));
+      const consumers = registered.then(() => Promise.all(this.all().map((consumer) => consumer.start())));
       const waitMs = this.startTimeoutMs + (this.partitionConsumers.size > 0 ? this.partitioning.registrationWaitMs : 0);
-      await withDeadline(Promise.all(consumers), waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
+      await withDeadline(consumers, waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
       for (const { redis } of this.connections.values()) void redis.probe();
     } catch (error) {
       await this.stop();

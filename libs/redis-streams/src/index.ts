@@ -37,7 +37,7 @@ export type {
 } from './options.js';
 export {
   AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FencedError, HandlerTimeoutError,
-  InvalidOptionsError, LeaseAbortedError, PartitionFullError, PartitionLostError, RedisStreamsError, StreamMismatchError,
+  InvalidOptionsError, LeaseAbortedError, PartitionFullError, PartitionLostError, PartitionUnusableError, RedisStreamsError, StreamMismatchError,
   StreamNotRegisteredError,
 } from './errors/index.js';
 export type { AbortReason, ErrorCode, OptionProblem, PartitionLossReason } from './errors/index.js';

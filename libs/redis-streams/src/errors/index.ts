@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'STREAM_NOT_REGISTERED'
   | 'STREAM_MISMATCH'
   | 'PARTITION_FULL'
+  | 'PARTITION_UNUSABLE'
   | 'PARTITION_LOST'
   | 'HANDLER_TIMEOUT';
 
@@ -178,6 +179,17 @@ export class PartitionFullError extends RedisStreamsError {
       `partition ${partition} of "${stream}" is full: ${maxEntries} messages that not every group has committed; see why its consumers lag (or remove a group that is no longer used), then send again`,
       true,
     );
+  }
+}
+
+/** The key of a partition holds something that is no stream. Nothing of the refused message was stored. */
+export class PartitionUnusableError extends RedisStreamsError {
+  constructor(
+    readonly stream: string,
+    readonly partition: number,
+    key: string,
+  ) {
+    super('PARTITION_UNUSABLE', `partition ${partition} of "${stream}" cannot be written: the key ${key} holds something that is no stream; find out who wrote it, and delete or rename it`, false);
   }
 }
 

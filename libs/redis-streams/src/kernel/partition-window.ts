@@ -30,6 +30,11 @@ export interface WindowBounds {
   readonly capacity: number;
   /** Messages that may be read beyond the watermark, finished ones included: how far others run ahead of a blocked key. */
   readonly span: number;
+  /**
+   * The caller never has two entries out at once but for those it has told to have failed: then keys need no watching
+   * before one fails.
+   */
+  readonly serial?: boolean;
 }
 
 export interface WindowStart {
@@ -118,10 +123,10 @@ export class PartitionWindow<T> {
       const entry = this.entries[this.next++]!;
       if (entry.done) continue;
       const { key } = entry;
-      if (key === undefined) return entry;
+      if (key === undefined || (this.bounds.serial && this.chains.size === 0)) return entry;
       const chain = this.chains.get(key);
       if (!chain) {
-        this.chains.set(key, { running: 1, waiting: [] });
+        if (!this.bounds.serial) this.chains.set(key, { running: 1, waiting: [] });
         return entry;
       }
       if (joining?.has(key) && chain.waiting.length === 0) {
@@ -157,6 +162,7 @@ export class PartitionWindow<T> {
   /** As `failed`, but not counted. */
   putBack(entry: WindowEntry<T>): boolean {
     const chain = entry.key === undefined ? undefined : this.chains.get(entry.key);
+    if (!chain && entry.key !== undefined) this.chains.set(entry.key, { running: 1, waiting: [] });
     if (!chain || chain.running === 1) return true;
     chain.running--;
     chain.waiting.unshift(entry);
@@ -187,7 +193,7 @@ export class PartitionWindow<T> {
   }
 
   private release(entry: WindowEntry<T>): void {
-    if (entry.key === undefined) return;
+    if (entry.key === undefined || this.chains.size === 0) return;
     const chain = this.chains.get(entry.key);
     if (!chain || --chain.running > 0) return;
     const next = chain.waiting.shift();

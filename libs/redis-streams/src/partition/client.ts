@@ -48,8 +48,7 @@ export class PartitionClient {
     const { registry, connection, namespace } = this.context;
     const { value, problems } = resolveRegistration({ connection, ...registration }, namespace, [connection], `stream "${String(registration?.name)}"`);
     if (problems.length > 0) throw new InvalidOptionsError(problems);
-    registry.add(value);
-    await registry.get(value.stream, 'registration');
+    await registry.register(value);
   }
 
   /** The producer of a stream; the same one every time. */

@@ -13,6 +13,9 @@ export class CommitDraft {
   private sequence = 0;
   private passed = 0;
   private trimmedPassed = 0;
+  /** Entries read before the window began (NaN: unknown), and what was dropped unread by then; the server corrects them. */
+  private entriesBefore: number;
+  private dropped: string;
   private sampledLag: number;
   private sampledAt = 0;
   private sampledPassed = 0;
@@ -20,10 +23,12 @@ export class CommitDraft {
   constructor(
     private readonly partition: number,
     private readonly token: number,
-    private readonly opened: OpenedPartition,
+    opened: OpenedPartition,
     private readonly window: PartitionWindow<RawMessage>,
   ) {
     this.sampledLag = opened.lag;
+    this.entriesBefore = opened.entriesRead < 0 ? NaN : opened.entriesRead;
+    this.dropped = opened.dropped;
   }
 
   park(letter: Parked): void {
@@ -50,17 +55,22 @@ export class CommitDraft {
     if (trim) this.trimmedPassed = this.passed;
     const { parked } = this;
     this.parked = [];
-    const { entriesRead, dropped } = this.opened;
+    const { entriesBefore, dropped } = this;
     return {
       partition: this.partition, token: this.token, sequence: ++this.sequence, progress, parked, trim, wantLag, dropped, mark: this.mark,
-      entriesRead: entriesRead < 0 ? -1 : entriesRead + this.passed,
+      entriesRead: Number.isNaN(entriesBefore) ? -1 : entriesBefore + this.passed,
     };
   }
 
   accepted(item: CommitItem, answer: Exclude<CommitAnswer, 'FENCED'>): void {
-    if (typeof answer === 'number' && answer >= 0) {
-      this.sampledLag = answer;
-      this.sampledPassed = item.progress.passed;
+    if (answer !== 'OK') {
+      const { passed } = item.progress;
+      this.entriesBefore = answer.entriesRead < 0 ? NaN : answer.entriesRead - passed;
+      this.dropped = answer.dropped;
+      if (answer.lag >= 0) {
+        this.sampledLag = answer.lag;
+        this.sampledPassed = passed;
+      }
     }
     this.window.committed(item.progress);
   }

@@ -11,7 +11,7 @@ import { GroupStore } from './group-store.js';
 import { Holdings } from './holdings.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import { PartitionStore } from './partition-store.js';
-import { PartitionReader } from './reader.js';
+import { PartitionReader } from './lanes.js';
 import type { KnownStream } from './registration.js';
 import type { OwnedPartitionRef, PartitionHandlers, PartitionsEvent } from './types.js';
 
@@ -23,6 +23,8 @@ export interface PartitionConsumerContext {
   readonly commandTimeoutMs: number;
   readonly drainMs: number;
   find(stream: string, who: string, signal: AbortSignal): Promise<KnownStream>;
+  /** Runs one suspect at a time in this process; resolves with the function that ends its turn. */
+  alone(): Promise<() => void>;
   /** A session was lost and another begun: what this process registered may be gone too. */
   rejoined(): void;
   onError(error: Error, context: ErrorContext): void;
@@ -98,6 +100,7 @@ export class PartitionConsumer {
       events,
       drainMs: context.drainMs,
       session: () => membership.session,
+      alone: () => context.alone(),
       release: (partition, token, above) => coordinator.release(partition, token, above),
       hook: (hook, event) => this.hook(hook, event),
       onError: (error, about) => context.onError(error, { stream, group: name, ...about }),

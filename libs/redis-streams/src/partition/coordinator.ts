@@ -63,7 +63,8 @@ export class Coordinator {
   /** What a bell says decides who has to look: a joining or leaving peer is looked at once it has changed the roster. */
   rung(message: string | undefined): void {
     if (message === 'joined' || message === 'away') return;
-    if (message === 'free' && this.settled()) return;
+    // Nothing is waited for, unless the answer under way says otherwise: it may be older than this bell and arrive after it.
+    if (message === 'free' && !this.running && this.settled()) return;
     this.sync();
   }
 

@@ -1,8 +1,9 @@
 import type { WindowEntry } from '../kernel/partition-window.js';
+import type { StreamMessage } from '../kernel/xread-parser.js';
 import type { Headers, PartitionBatchContext, PartitionContext, PartitionMessage } from './types.js';
 
-/** A message as it was read: fields and values, in the order of the entry. */
-export type RawMessage = readonly string[];
+/** A message as it was read. */
+export type RawMessage = StreamMessage;
 
 /** What a delivery needs to know of its partition. */
 export interface DeliveryHost {
@@ -43,11 +44,6 @@ export function readHeaders(text: string): Headers {
   return headers;
 }
 
-export function fieldOf(raw: RawMessage, name: string): string | undefined {
-  for (let i = 0; i + 1 < raw.length; i += 2) if (raw[i] === name) return raw[i + 1];
-  return undefined;
-}
-
 /** One call of a handler: with one message, or with a batch. Made for every message, so it costs little until asked. */
 export abstract class Delivery {
   readonly startedAt: number;
@@ -59,11 +55,12 @@ export abstract class Delivery {
 
   constructor(
     protected readonly host: DeliveryHost,
-    readonly entries: ReadonlyArray<WindowEntry<RawMessage>>,
     now: number,
   ) {
     this.startedAt = now;
   }
+
+  abstract get entries(): ReadonlyArray<WindowEntry<RawMessage>>;
 
   get stream(): string {
     return this.host.stream;
@@ -114,11 +111,15 @@ export class SingleDelivery extends Delivery implements PartitionContext {
     readonly data: unknown,
     now: number,
   ) {
-    super(host, [entry], now);
+    super(host, now);
     this.attempt = entry.failures + 1;
   }
 
   readonly attempt: number;
+
+  get entries(): ReadonlyArray<WindowEntry<RawMessage>> {
+    return [this.entry];
+  }
 
   get id(): string {
     return this.entry.id;
@@ -129,18 +130,18 @@ export class SingleDelivery extends Delivery implements PartitionContext {
   }
 
   get headers(): Headers {
-    const raw = fieldOf(this.entry.value, 'headers');
-    return raw === undefined ? NO_HEADERS : readHeaders(raw);
+    const { headers } = this.entry.value;
+    return headers === undefined ? NO_HEADERS : readHeaders(headers);
   }
 }
 
 export class BatchDelivery extends Delivery implements PartitionBatchContext {
   constructor(
     host: DeliveryHost,
-    entries: ReadonlyArray<WindowEntry<RawMessage>>,
+    readonly entries: ReadonlyArray<WindowEntry<RawMessage>>,
     readonly messages: readonly Message[],
     now: number,
   ) {
-    super(host, entries, now);
+    super(host, now);
   }
 }

@@ -1,5 +1,5 @@
 import type { PartitionWindow, WindowEntry } from '../kernel/partition-window.js';
-import { BatchDelivery, type Delivery, type DeliveryHost, fieldOf, Message, type RawMessage, SingleDelivery } from './delivery.js';
+import { BatchDelivery, type Delivery, type DeliveryHost, Message, type RawMessage, SingleDelivery } from './delivery.js';
 import type { PartitionHandlers } from './types.js';
 
 type Entry = WindowEntry<RawMessage>;
@@ -17,6 +17,7 @@ export class UnreadableError extends Error {
 
 /** What is handed over at once, and how: single messages or batches. */
 export interface DeliveryFactory {
+  readonly batched: boolean;
   /** What may be handled now; empty: nothing. */
   take(window: PartitionWindow<RawMessage>): readonly Entry[];
   /** @throws UnreadableError */
@@ -26,6 +27,7 @@ export interface DeliveryFactory {
 
 export function singles(handler: NonNullable<PartitionHandlers['message']>): DeliveryFactory {
   return {
+    batched: false,
     take: (window) => {
       const entry = window.take();
       return entry ? [entry] : [];
@@ -38,6 +40,7 @@ export function singles(handler: NonNullable<PartitionHandlers['message']>): Del
 /** A message that failed before runs alone, so that one that cannot succeed does not keep its neighbours. */
 export function batches(handler: NonNullable<PartitionHandlers['batch']>, size: number): DeliveryFactory {
   return {
+    batched: true,
     take: (window) => {
       const first = window.take();
       if (!first) return [];
@@ -70,11 +73,11 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 function messageOf(partition: number, entry: Entry): Message {
-  return new Message(entry.id, partition, entry.key, dataOf(entry), entry.failures + 1, fieldOf(entry.value, 'headers'));
+  return new Message(entry.id, partition, entry.key, dataOf(entry), entry.failures + 1, entry.value.headers);
 }
 
 function dataOf(entry: Entry): unknown {
-  const raw = fieldOf(entry.value, 'data');
+  const raw = entry.value.data;
   if (raw === undefined) throw new UnreadableError(entry, 'missing-data', 'the entry has no field "data"');
   try {
     return JSON.parse(raw) as unknown;
@@ -91,6 +94,10 @@ export function deadLetterFields(host: DeliveryHost & { readonly session: string
     'reason', reason, 'error', error?.message ?? '', 'stream', host.stream, 'group', host.group, 'partition', String(host.partition),
     'id', entry.id, 'attempts', String(Math.max(1, entry.failures)), 'owner', host.session, 'token', String(host.token),
   ];
-  for (const [i, text] of entry.value.slice(0, MAX_FIELDS * 2).entries()) fields.push(i % 2 === 0 ? `entry.${text}` : text);
+  const { key, data, headers, other } = entry.value;
+  if (key !== undefined) fields.push('entry.key', key);
+  if (data !== undefined) fields.push('entry.data', data);
+  if (headers !== undefined) fields.push('entry.headers', headers);
+  for (const [i, text] of (other ?? []).slice(0, MAX_FIELDS * 2).entries()) fields.push(i % 2 === 0 ? `entry.${text}` : text);
   return fields;
 }

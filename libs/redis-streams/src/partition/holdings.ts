@@ -2,7 +2,7 @@ import type { PartitionLossReason } from '../errors/index.js';
 import { isTransient } from '../kernel/server-errors.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
-import { Mutex } from '../redis/mutex.js';
+import { Gathering } from '../redis/gathering.js';
 import { sleep } from '../redis/sleep.js';
 import { Committer } from './committer.js';
 import type { Grant } from './coordinator.js';
@@ -11,13 +11,15 @@ import type { ResolvedPartitionOptions } from './options.js';
 import { OwnedPartition } from './owned-partition.js';
 import type { PartitionOwnerHost } from './owner-host.js';
 import type { PartitionStore } from './partition-store.js';
-import type { PartitionReader } from './reader.js';
+import type { PartitionReader } from './lanes.js';
 import type { PartitionsEvent, PartitionsLost, PartitionsRevoked } from './types.js';
 
 export interface HoldingsHost {
   readonly events: RedisStreamsEvents;
   readonly drainMs: number;
   session(): string | undefined;
+  /** See PartitionOwnerHost. */
+  alone(): Promise<() => void>;
   release(partition: number, token: number, above?: number): void;
   hook(hook: 'assigned', event: PartitionsEvent): Promise<void>;
   hook(hook: 'revoked', event: PartitionsRevoked): Promise<void>;
@@ -41,7 +43,6 @@ export class Holdings {
   /** Lost partitions whose handlers still run here: the same key must not run twice in one process. */
   private readonly leftovers = new Map<number, OwnedPartition>();
   private readonly committers = new Map<number, Committer>();
-  private readonly suspects = new Mutex();
   private paused: 'all' | ReadonlySet<number> = new Set();
 
   constructor(
@@ -60,44 +61,30 @@ export class Holdings {
     return [...this.holdings.values()].flatMap(({ owned }) => (owned?.phase === 'active' ? [owned] : []));
   }
 
-  /** Opens what was granted, tells the application, begins. */
+  /** Opens what was granted, tells the application, begins. None waits for one that takes longer. */
   async take(session: string, grants: readonly Grant[]): Promise<void> {
-    const opened = await Promise.all(grants.map((grant) => this.open(session, grant)));
-    const ours = opened.filter((holding) => holding?.owned !== undefined) as Array<Holding & { owned: OwnedPartition }>;
-    if (ours.length === 0) return;
-    await this.bounded(this.host.hook('assigned', this.event(ours.map(({ owned }) => owned))), 'the hook for assigned partitions');
-    for (const holding of ours) {
-      if (this.holdings.get(holding.partition) !== holding || holding.leaving) continue;
+    const opened = new Gathering<Holding>((batch) => this.begin(batch), grants.length);
+    await Promise.all(grants.map(async (grant) => opened.add(await this.open(session, grant))));
+  }
+
+  /** Drains, commits, tells the application and releases. None waits for one that takes longer. */
+  async giveBack(partitions: readonly number[], reason: 'rebalance' | 'shutdown'): Promise<void> {
+    const leaving = partitions.flatMap((partition) => this.holdings.get(partition) ?? []).filter((holding) => !holding.leaving);
+    const startedAt = performance.now();
+    const drained = new Gathering<Holding>((batch) => this.handOver(batch, reason, startedAt), leaving.length);
+    for (const holding of leaving) holding.leaving = true;
+    await Promise.all(leaving.map(async (holding) => drained.add((await this.drain(holding, reason)) ? holding : undefined)));
+  }
+
+  private async begin(opened: readonly Holding[]): Promise<void> {
+    const owned = opened.flatMap((holding) => holding.owned ?? []);
+    await this.bounded(this.host.hook('assigned', this.event(owned)), 'the hook for assigned partitions');
+    for (const holding of opened) {
+      if (!holding.owned || this.holdings.get(holding.partition) !== holding || holding.leaving) continue;
       holding.owned.setPaused(this.isPaused(holding.partition));
       holding.owned.activate();
       this.reader.add(holding.owned, this.store.shardOf(holding.partition));
     }
-  }
-
-  /**
-   * Drains, commits, tells the application and releases. None waits for another that takes longer; those that are ready in
-   * the same turn share a call of the hook.
-   */
-  async giveBack(partitions: readonly number[], reason: 'rebalance' | 'shutdown'): Promise<void> {
-    const leaving = partitions.map((partition) => this.holdings.get(partition)).filter((holding) => holding && !holding.leaving) as Holding[];
-    const startedAt = performance.now();
-    let ready: Holding[] = [];
-    let handing: Promise<void> | undefined;
-    const handOver = async (): Promise<void> => {
-      await new Promise((resolve) => setImmediate(resolve));
-      const batch = ready;
-      ready = [];
-      handing = undefined;
-      await this.handOver(batch, reason, startedAt);
-    };
-    await Promise.all(
-      leaving.map(async (holding) => {
-        holding.leaving = true;
-        if (!(await this.drain(holding, reason))) return;
-        ready.push(holding);
-        await (handing ??= handOver());
-      }),
-    );
   }
 
   private async handOver(drained: readonly Holding[], reason: 'rebalance' | 'shutdown', startedAt: number): Promise<void> {
@@ -144,9 +131,9 @@ export class Holdings {
     this.host.events.emit('partition.paused', { stream: this.options.stream, group: this.options.group, partitions: partitions === 'all' ? 'all' : [...partitions] });
   }
 
-  /** Commits once more where that trims what has been committed since the last message. */
+  /** Commits once more where that trims what is committed, or says that somebody is still at work. */
   tidy(): void {
-    for (const owned of this.active()) if (owned.needsTrim) this.committer(owned.partition).mark(owned);
+    for (const owned of this.active()) if (owned.needsCommit) this.committer(owned.partition).mark(owned);
   }
 
   private async open(session: string, { partition, token, from }: Grant): Promise<Holding | undefined> {
@@ -206,15 +193,22 @@ export class Holdings {
 
   private ownerHost(session: string): PartitionOwnerHost {
     const { events } = this.host;
+    const tell = ({ partition, token }: OwnedPartition, attempt: number, error: Error): void => this.host.onError(error, { partition, token, attempt, during: 'handling a message' });
     return {
       session,
       isLive: () => this.host.session() === session,
       dirty: (owned) => this.committer(owned.partition).mark(owned),
       flush: (owned) => this.committer(owned.partition).flush(owned),
       roomMade: (owned) => this.reader.roomMade(owned),
-      alone: () => this.suspects.acquire(),
-      retried: (owned, { id, key, failures }, delayMs, error) => events.emit('partition.retried', { ...this.about(owned), id, key, attempt: failures, delayMs, error }),
-      deadLettered: (owned, { id, key, failures }, reason, error) => events.emit('partition.deadLettered', { ...this.about(owned), id, key, reason, attempt: failures, ...(error ? { error } : {}) }),
+      alone: () => this.host.alone(),
+      retried: (owned, { id, key, failures }, delayMs, error) => {
+        events.emit('partition.retried', { ...this.about(owned), id, key, attempt: failures, delayMs, error });
+        tell(owned, failures, error);
+      },
+      deadLettered: (owned, { id, key, failures }, reason, error) => {
+        events.emit('partition.deadLettered', { ...this.about(owned), id, key, reason, attempt: failures, ...(error ? { error } : {}) });
+        if (error) tell(owned, failures, error);
+      },
     };
   }
 

@@ -16,6 +16,6 @@ export type {
 } from '../options.js';
 export {
   BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FencedError, HandlerTimeoutError,
-  InvalidOptionsError, PartitionFullError, PartitionLostError, RedisStreamsError, StreamMismatchError, StreamNotRegisteredError,
+  InvalidOptionsError, PartitionFullError, PartitionLostError, PartitionUnusableError, RedisStreamsError, StreamMismatchError, StreamNotRegisteredError,
 } from '../errors/index.js';
 export type { ErrorCode, OptionProblem, PartitionLossReason } from '../errors/index.js';

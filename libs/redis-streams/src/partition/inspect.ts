@@ -1,16 +1,14 @@
 import { InvalidOptionsError } from '../errors/index.js';
-import { compareStreamIds } from '../kernel/stream-id.js';
 import { describe } from '../keys/names.js';
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
 import { fieldsOf } from '../redis/compat.js';
 import type { RedisConnection } from '../redis/connection.js';
+import { countUpTo } from './count.js';
 import type { GroupStore } from './group-store.js';
 import { idBefore } from './options.js';
 import { readHeaders } from './delivery.js';
 import type { KnownStream } from './registration.js';
 import type { GroupAssignment, PartitionDeadLetter, PartitionLag, Position } from './types.js';
-
-const COUNT_AT_ONCE = 1_000;
 
 export async function assignmentOf(store: GroupStore): Promise<GroupAssignment> {
   const { generation, planned, members, target, owners, deadlines, paused } = await store.roster();
@@ -80,20 +78,6 @@ export async function seekPartition(redis: RedisConnection, stream: KnownStream,
     const { count, first } = named ? { count: -1, first: '' } : await countUpTo(redis, key, after);
     const [status] = (await redis.scripts.run('partition-seek', [key, keys.positions(group)], [group, partition, after, count, first])) as [string];
     if (status === 'OK') return;
-  }
-}
-
-/** Entries from the first up to `id`, in pieces, so that counting a million holds nobody up. */
-async function countUpTo(redis: RedisConnection, key: string, id: string): Promise<{ count: number; first: string }> {
-  let first = '';
-  let from = '-';
-  for (let count = 0; ; ) {
-    const entries = (await redis.commands.call('XRANGE', [key, from, '+', 'COUNT', COUNT_AT_ONCE])) as Array<[string, unknown]>;
-    if (first === '') first = String(entries[0]?.[0] ?? '');
-    const within = entries.filter(([entry]) => compareStreamIds(String(entry), id) <= 0).length;
-    count += within;
-    if (within < entries.length || entries.length < COUNT_AT_ONCE) return { count, first };
-    from = `(${String(entries.at(-1)![0])}`;
   }
 }
 

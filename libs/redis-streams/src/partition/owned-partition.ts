@@ -4,12 +4,12 @@ import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js
 import { Calls } from './calls.js';
 import { Timers } from '../redis/timers.js';
 import { CommitDraft } from './commit-draft.js';
-import { type Delivery, type DeliveryHost, fieldOf, type RawMessage } from './delivery.js';
+import { type Delivery, type DeliveryHost, type RawMessage } from './delivery.js';
 import { deadLetterFields, isThenable, UnreadableError, type DeliveryFactory } from './dispatch.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
 import type { PartitionOwnerHost } from './owner-host.js';
-import { Suspicion } from './suspicion.js';
+import { SuspectTurns, Suspicion } from './suspicion.js';
 
 /** How far messages may be read beyond a blocked key, in windows. */
 const SPAN = 8;
@@ -26,8 +26,9 @@ export class OwnedPartition implements DeliveryHost {
   private paused = false;
   private pumping = false;
   private readonly suspicion: Suspicion;
-  private suspectRuns = false;
-  private afterSuspect: (() => void) | undefined;
+  private readonly turns: SuspectTurns;
+  /** Something is to be committed, and the committer knows. */
+  private isDirty = false;
   private readonly draft: CommitDraft;
 
   constructor(
@@ -41,11 +42,12 @@ export class OwnedPartition implements DeliveryHost {
   ) {
     this.cursor = opened.watermark;
     this.window = new PartitionWindow(
-      { capacity: options.prefetch, span: options.prefetch * SPAN },
+      { capacity: options.prefetch, span: options.prefetch * SPAN, serial: options.concurrency === 1 && !deliveries.batched },
       { watermark: opened.watermark, done: opened.done, failures: opened.failures },
     );
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
     this.draft = new CommitDraft(partition, token, opened, this.window);
+    this.turns = new SuspectTurns(this.draft, () => host.alone(), () => host.flush(this));
     this.suspicion = new Suspicion(opened, options.maxCrashes);
   }
 
@@ -90,12 +92,10 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   /** Messages that were read, in order. */
-  feed(messages: ReadonlyArray<readonly [string, RawMessage]>): void {
-    if (this.phase === 'ended') return;
-    for (const [id, raw] of messages) {
-      this.window.push(id, fieldOf(raw, 'key'), raw);
-      this.cursor = id;
-    }
+  feed(messages: readonly RawMessage[]): void {
+    if (this.phase === 'ended' || messages.length === 0) return;
+    for (const message of messages) this.window.push(message.id, message.key, message);
+    this.cursor = messages.at(-1)!.id;
     this.pump();
   }
 
@@ -122,7 +122,7 @@ export class OwnedPartition implements DeliveryHost {
     this.retries.clear();
     if (this.calls.size > 0) this.calls.abort(this.lossOf(reason));
     this.calls.end();
-    this.afterSuspect?.();
+    this.turns.over();
   }
 
   /** Resolves when every handler has returned, or after `ms`. @returns whether all have */
@@ -136,6 +136,7 @@ export class OwnedPartition implements DeliveryHost {
 
   /** What there is to commit at this moment. To be sent until answered, then given to `committed`. */
   commitItem(): CommitItem {
+    this.isDirty = false;
     return this.draft.item(performance.now());
   }
 
@@ -144,8 +145,9 @@ export class OwnedPartition implements DeliveryHost {
     this.host.roomMade(this);
   }
 
-  get needsTrim(): boolean {
-    return this.draft.needsTrim;
+  /** To be committed now and then though nothing was finished: to trim what is committed, and so that a group that somebody destroyed comes back. */
+  get needsCommit(): boolean {
+    return this.draft.needsTrim || this.window.open > 0;
   }
 
   /** Read ahead is running out: a commit should not wait. */
@@ -171,12 +173,19 @@ export class OwnedPartition implements DeliveryHost {
     if (this.pumping) return;
     this.pumping = true;
     try {
-      while (this.phase === 'active' && !this.paused && this.calls.size < this.limit && !this.suspectRuns && this.host.isLive()) {
+      while (this.phase === 'active' && !this.paused && this.calls.size < this.limit && !this.turns.isBusy && this.host.isLive()) {
         if (!(this.suspicion.isActive ? this.nextSuspect() : this.next())) break;
       }
     } finally {
       this.pumping = false;
     }
+    if (this.isDirty && this.isUrgent) this.host.dirty(this);
+  }
+
+  private changed(): void {
+    if (this.isDirty) return;
+    this.isDirty = true;
+    this.host.dirty(this);
   }
 
   private next(): boolean {
@@ -195,7 +204,7 @@ export class OwnedPartition implements DeliveryHost {
       const { entry, reason } = error as UnreadableError;
       this.park(entry, reason, error as Error);
       for (const other of [...entries].reverse()) if (other !== entry && this.window.putBack(other)) this.window.retry(other);
-      this.afterSuspect?.();
+      this.turns.over();
       return;
     }
     this.calls.begin(delivery);
@@ -252,7 +261,7 @@ export class OwnedPartition implements DeliveryHost {
     this.draft.park({ id: entry.id, fields: deadLetterFields(this, entry, reason, error) });
     this.host.deadLettered(this, entry, reason, error);
     this.window.done(entry);
-    this.host.dirty(this);
+    this.changed();
   }
 
   /** @returns false when the delivery has no say any more */
@@ -261,8 +270,8 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   private moveOn(): void {
-    this.afterSuspect?.();
-    this.host.dirty(this);
+    this.turns.over();
+    this.changed();
     this.pump();
   }
 
@@ -278,33 +287,18 @@ export class OwnedPartition implements DeliveryHost {
       case 'culprit':
         entry.failures++;
         this.park(entry, 'crashed', new Error(`its process died ${crashes} times while it ran alone`));
+        void this.turns.settle().then(() => this.pump());
         break;
       case 'suspect':
-        this.suspectRuns = true;
-        void this.runSuspect(entry, crashes);
+        void this.turns.begin({ id: entry.id, crashes }, () => this.startSuspect(entry)).then(() => this.pump());
     }
     return true;
   }
 
-  private async runSuspect(entry: WindowEntry<RawMessage>, crashes: number): Promise<void> {
-    const done = await this.host.alone();
-    this.afterSuspect = () => {
-      this.afterSuspect = undefined;
-      this.draft.mark = undefined;
-      this.suspectRuns = false;
-      done();
-    };
-    try {
-      this.draft.mark = { id: entry.id, crashes };
-      this.host.dirty(this);
-      await this.host.flush(this);
-    } catch {
-      this.afterSuspect?.();
-      return; // fenced: somebody else's by now
-    }
-    if (this.phase === 'active' && this.host.isLive()) this.start([entry]);
-    else this.afterSuspect?.();
-    this.pump();
+  private startSuspect(entry: WindowEntry<RawMessage>): boolean {
+    if (this.phase !== 'active' || !this.host.isLive()) return false;
+    this.start([entry]);
+    return true;
   }
 
   private expired(delivery: Delivery): void {

@@ -1,6 +1,7 @@
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
 import type { Progress } from '../kernel/partition-window.js';
 import type { RedisConnection } from '../redis/connection.js';
+import { countUpTo } from './count.js';
 import type { KnownStream } from './registration.js';
 
 /** What a new owner is told. */
@@ -41,8 +42,14 @@ export interface CommitItem {
   readonly parked: readonly Parked[];
 }
 
-/** A number: accepted, and so many messages behind (-1: unknown). */
-export type CommitAnswer = 'OK' | 'FENCED' | number;
+/** What the server counted, when it was asked or knew better; -1: unknown. */
+export interface Counted {
+  readonly lag: number;
+  readonly entriesRead: number;
+  readonly dropped: string;
+}
+
+export type CommitAnswer = 'OK' | 'FENCED' | Counted;
 
 /** Redis I/O of one group's partitions. */
 export class PartitionStore {
@@ -63,11 +70,18 @@ export class PartitionStore {
   /** @returns the higher epoch when this one is stale */
   async open(partition: number, token: number, ownerDied: boolean, startFrom: string): Promise<OpenedPartition | { readonly fencedBy: number }> {
     const keys = shardKeys(this.stream.stream, this.shardOf(partition));
-    const reply = (await this.redis.scripts.run(
-      'partition-open',
-      [keys.partition(partition), keys.positions(this.group), keys.dropped],
-      [this.group, partition, token, ownerDied ? 1 : 0, startFrom],
-    )) as unknown[];
+    const key = keys.partition(partition);
+    let counted = { count: -1, first: '' };
+    let reply: unknown[];
+    for (;;) {
+      reply = (await this.redis.scripts.run(
+        'partition-open',
+        [key, keys.positions(this.group), keys.dropped],
+        [this.group, partition, token, ownerDied ? 1 : 0, startFrom, counted.count, counted.first],
+      )) as unknown[];
+      if (reply[0] !== 'COUNT') break;
+      counted = await countUpTo(this.redis, key, startFrom);
+    }
     if (reply[0] === 'FENCED') return { fencedBy: Number(reply[1]) };
     const [, watermark, read, done, failures, losses, mark, crashes, dropped, lag, end] = reply.map(String) as string[];
     return {
@@ -106,7 +120,11 @@ export class PartitionStore {
       [keys.positions(this.group), keys.dead(this.group), keys.dropped, ...items.map(({ partition }) => keys.partition(partition))],
       args,
     )) as unknown[];
-    return reply.map((answer) => (typeof answer === 'number' ? answer : String(answer) === 'FENCED' ? 'FENCED' : 'OK'));
+    return reply.map((answer) => {
+      if (!Array.isArray(answer)) return String(answer) === 'FENCED' ? 'FENCED' : 'OK';
+      const [lag, entriesRead, dropped] = answer as [unknown, unknown, unknown];
+      return { lag: Number(lag), entriesRead: Number(entriesRead), dropped: String(dropped) };
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError, PartitionFullError, type OptionProblem } from '../errors/index.js';
+import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError, PartitionFullError, PartitionUnusableError, type OptionProblem } from '../errors/index.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { describe } from '../keys/names.js';
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
@@ -16,6 +16,7 @@ interface Encoded {
   readonly key: string;
   readonly data: string;
   readonly headers: string;
+  readonly since: number;
 }
 
 interface ShardState {
@@ -23,6 +24,8 @@ interface ShardState {
   sequence: number;
   /** Batches under way, oldest first. */
   readonly inFlight: Map<number, Promise<unknown>>;
+  /** The last batch was given up. */
+  down: boolean;
 }
 
 /** How long the server remembers a batch's answers for a resend. */
@@ -143,7 +146,7 @@ export class PartitionProducer {
     if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers) || !Object.values(headers).every((value) => typeof value === 'string'))) bad('.headers', 'must be an object of strings', headers);
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     const partition = chosen ?? this.choose(stream, key);
-    return { partition, key: key ?? NO_KEY, data, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '' };
+    return { partition, key: key ?? NO_KEY, data, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '', since: performance.now() };
   }
 
   private choose(stream: KnownStream, key: string | undefined): number {
@@ -163,6 +166,7 @@ export class PartitionProducer {
     const state: ShardState = {
       sequence: 0,
       inFlight: new Map(),
+      down: false,
       batcher: new Batcher<Encoded, SentMessage>({
         what: `producer of "${stream.stream}"`,
         send: (items) => {
@@ -184,8 +188,11 @@ export class PartitionProducer {
     return state.batcher;
   }
 
-  private async sendBatch(stream: KnownStream, shard: number, { inFlight }: ShardState, sequence: number, items: readonly Encoded[]): Promise<Array<SentMessage | Error>> {
-    const until = performance.now() + GIVE_UP_MS;
+  private async sendBatch(stream: KnownStream, shard: number, state: ShardState, sequence: number, items: readonly Encoded[]): Promise<Array<SentMessage | Error>> {
+    const { inFlight } = state;
+    // Counted from when the oldest was given to us, so that what waits behind a batch that fails does not wait as long again.
+    const until = items[0]!.since + GIVE_UP_MS;
+    if (state.down && performance.now() > until) throw this.gaveUp(stream, new ConnectionError('the messages before these could not be sent'));
     const keys = shardKeys(stream.stream, shard);
     const { partitions, texts, order, withHeaders } = group(items);
     const args: Array<string | number> = [sequence, KEEP_MS, stream.maxEntries, stream.whenFull, 0, withHeaders ? 1 : 0];
@@ -195,6 +202,7 @@ export class PartitionProducer {
       try {
         args[4] = Math.min(sequence, ...inFlight.keys()) - 1;
         const [status, answers] = (await this.redis.scripts.run('partition-produce', names, args)) as [string, string];
+        state.down = false;
         if (status === 'OK') return this.read(stream, items, order, answers.split(' '));
         // Its turn comes when the batch before it has been stored, or given up.
         if (status === 'GAP') await inFlight.get(sequence - 1);
@@ -203,11 +211,16 @@ export class PartitionProducer {
         if (isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
         if (!isTransient(error)) throw error;
         if (performance.now() > until) {
-          throw new ConnectionError(`sending to "${stream.stream}" failed for ${GIVE_UP_MS} ms (${(error as Error).message}); whether these messages were stored is unknown`, error);
+          state.down = true;
+          throw this.gaveUp(stream, error as Error);
         }
         await sleep(100);
       }
     }
+  }
+
+  private gaveUp({ stream }: KnownStream, cause: Error): ConnectionError {
+    return new ConnectionError(`sending to "${stream}" failed for ${GIVE_UP_MS} ms (${cause.message}); whether these messages were stored is unknown`, cause);
   }
 
   private read(stream: KnownStream, items: readonly Encoded[], order: readonly number[], answers: readonly string[]): Array<SentMessage | Error> {
@@ -219,7 +232,9 @@ export class PartitionProducer {
     order.forEach((item, i) => {
       const { partition } = items[item]!;
       const id = answers[i]!;
-      results[item] = id === 'FULL' ? new PartitionFullError(stream.stream, partition, stream.maxEntries) : { partition, id };
+      if (id === 'FULL') results[item] = new PartitionFullError(stream.stream, partition, stream.maxEntries);
+      else if (id === 'BAD') results[item] = new PartitionUnusableError(stream.stream, partition, shardKeys(stream.stream, shardOf(partition, stream.shards)).partition(partition));
+      else results[item] = { partition, id };
     });
     return results;
   }

@@ -1,8 +1,9 @@
-import type { BlockingChannel } from '../redis/blocking-channel.js';
-import { streamsOf } from '../redis/compat.js';
+import { isTransient } from '../kernel/server-errors.js';
+import type { StreamMessage } from '../kernel/xread-parser.js';
 import type { RedisConnection } from '../redis/connection.js';
+import type { ReadChannel } from '../redis/read-channel.js';
 import { sleep } from '../redis/sleep.js';
-import type { RawMessage } from './delivery.js';
+import { Timers } from '../redis/timers.js';
 import type { OwnedPartition } from './owned-partition.js';
 
 /** More streams in one blocking read make each wake-up dear for the server. */
@@ -12,6 +13,8 @@ const BLOCK_MS = 2_000;
 const SHORT_BLOCK_MS = 10;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 1_000;
+/** How long a partition that cannot be read is left out. */
+const SICK_MS = 5_000;
 
 export interface ReaderHost {
   trouble(error: Error, retryInMs: number, failures: number): void;
@@ -22,16 +25,19 @@ interface Reading {
   readonly partition: OwnedPartition;
   /** Has, or may have, messages waiting: fetched without blocking as soon as there is room for a good part of a window. */
   behind: boolean;
+  /** Cannot be read (its key holds no stream, say): looked at again after a while, so that the others go on. */
+  sick?: boolean;
 }
 
 /**
  * Reads up to 64 partitions of one hash slot (any, on one server) with plain XREAD from each one's cursor: what a reader
  * sees changes nothing, so it may be repeated, or lost with its connection. Partitions that are read to the end wait in
- * one blocking call; those with a backlog are fetched past it, on the command connection, when their window has room.
+ * one blocking call; those with a backlog are fetched past it, on a second connection, when their window has room.
  */
 export class Lane {
   private readonly readings = new Map<OwnedPartition, Reading>();
-  private channel: BlockingChannel | undefined;
+  private channel: ReadChannel | undefined;
+  private fetchChannel: ReadChannel | undefined;
   private blockedFor = 0;
   private waitingFor = new Set<OwnedPartition>();
   private loop: Promise<void> | undefined;
@@ -41,6 +47,7 @@ export class Lane {
   private stopped = false;
   private failures = 0;
   private failedAt = 0;
+  private readonly sick = new Timers();
   private readonly stopping = new AbortController();
 
   constructor(
@@ -80,8 +87,10 @@ export class Lane {
   async stop(): Promise<void> {
     this.stopped = true;
     this.stopping.abort();
+    this.sick.clear();
     this.wake?.();
     this.channel?.close();
+    this.fetchChannel?.close();
     await this.loop;
   }
 
@@ -106,14 +115,14 @@ export class Lane {
         this.wake = undefined;
         continue;
       }
-      const block = [...this.readings.values()].some(({ behind }) => behind) ? SHORT_BLOCK_MS : BLOCK_MS;
-      let channel: BlockingChannel | undefined;
+      const block = [...this.readings.values()].some(({ behind, sick }) => behind && !sick) ? SHORT_BLOCK_MS : BLOCK_MS;
+      let channel: ReadChannel | undefined;
       try {
-        channel = this.channel ??= this.redis.blockingFor(waiting[0]!.partition.key);
+        channel = this.channel ??= this.redis.readingFor(waiting[0]!.partition.key);
         this.blockedFor = block;
         this.waitingFor = new Set(waiting.map(({ partition }) => partition));
         const { count, args } = command(waiting, block);
-        const reply = await channel.call('XREAD', args, block, false);
+        const reply = await channel.read(args, block);
         this.blockedFor = 0;
         this.deliver(waiting, count, reply);
         this.worked();
@@ -121,7 +130,7 @@ export class Lane {
         this.blockedFor = 0;
         if (this.stopped) return;
         if (this.channel !== channel) continue; // interrupted on purpose
-        await this.failed(error as Error);
+        await this.failed(error as Error, waiting, channel);
       }
     }
   }
@@ -130,6 +139,7 @@ export class Lane {
   private choose(): Reading[] {
     const waiting: Reading[] = [];
     for (const reading of this.readings.values()) {
+      if (reading.sick) continue;
       if (reading.partition.isFull) reading.behind = true;
       else if (!reading.behind && reading.partition.wantsMore) waiting.push(reading);
     }
@@ -140,26 +150,26 @@ export class Lane {
   private async fetch(): Promise<void> {
     if (this.fetching) return;
     this.fetching = true;
+    let due: Reading[] = [];
     try {
       while (!this.stopped) {
-        const due = [...this.readings.values()].filter(({ behind, partition }) => behind && partition.wantsMore);
+        due = [...this.readings.values()].filter(({ behind, sick, partition }) => behind && !sick && partition.wantsMore);
         if (due.length === 0) return;
         const { count, args } = command(due, undefined);
-        this.deliver(due, count, await this.redis.commands.call('XREAD', args));
+        this.fetchChannel ??= this.redis.readingFor(due[0]!.partition.key);
+        this.deliver(due, count, await this.fetchChannel.read(args, 0));
         this.worked();
         this.wake?.();
       }
     } catch (error) {
       if (this.stopped) return;
-      void this.failed(error as Error).then(() => this.fetch());
+      void this.failed(error as Error, due, this.fetchChannel).then(() => this.fetch());
     } finally {
       this.fetching = false;
     }
   }
 
-  private deliver(readings: readonly Reading[], count: number, reply: unknown): void {
-    const found = new Map<string, Array<readonly [string, RawMessage]>>();
-    for (const [stream, entries] of streamsOf(reply)) found.set(String(stream), entries as Array<[string, RawMessage]>);
+  private deliver(readings: readonly Reading[], count: number, found: ReadonlyMap<string, StreamMessage[]>): void {
     let behind = false;
     for (const reading of readings) {
       const { partition } = reading;
@@ -180,54 +190,37 @@ export class Lane {
     this.failures = 0;
   }
 
-  private async failed(error: Error): Promise<void> {
+  private async failed(error: Error, readings: readonly Reading[], channel: ReadChannel | undefined): Promise<void> {
+    if (!isTransient(error) && (await this.isolate(readings, channel))) return;
     if (this.failures++ === 0) this.failedAt = performance.now();
     const delay = Math.round(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.failures - 1)) * (1 + Math.random() * 0.25));
     this.host.trouble(error, delay, this.failures);
     await sleep(delay, this.stopping.signal);
   }
+
+  /** The server refuses a read of many for the sake of one: finds out which, and leaves it out. @returns whether any was found */
+  private async isolate(readings: readonly Reading[], channel: ReadChannel | undefined): Promise<boolean> {
+    let found = false;
+    for (const reading of readings) {
+      try {
+        await channel?.read(command([reading], undefined).args, 0);
+      } catch (error) {
+        if (isTransient(error) || this.stopped) return found;
+        found = reading.sick = true;
+        this.host.trouble(new Error(`partition ${reading.partition.partition} cannot be read: ${(error as Error).message}`, { cause: error }), SICK_MS, 1);
+        this.sick.in(SICK_MS, () => ((reading.sick = false), this.interrupt(), void this.fetch()));
+      }
+    }
+    return found;
+  }
 }
 
 function command(readings: readonly Reading[], block: number | undefined): { count: number; args: Array<string | number> } {
   const count = Math.max(...readings.map(({ partition }) => partition.room));
-  const args: Array<string | number> = ['COUNT', count];
+  const args: Array<string | number> = ['XREAD', 'COUNT', count];
   if (block !== undefined) args.push('BLOCK', block);
   args.push('STREAMS');
   for (const { partition } of readings) args.push(partition.key);
   for (const { partition } of readings) args.push(partition.cursor);
   return { count, args };
-}
-
-/** All lanes of one consumer. */
-export class PartitionReader {
-  private readonly lanes = new Map<OwnedPartition, Lane>();
-
-  constructor(
-    private readonly redis: RedisConnection,
-    private readonly host: ReaderHost,
-  ) {}
-
-  add(partition: OwnedPartition, shard: number): void {
-    const slot = this.redis.isCluster ? shard : 0;
-    const lane = [...new Set(this.lanes.values())].find((candidate) => candidate.shard === slot && candidate.hasRoom) ?? new Lane(this.redis, slot, this.host);
-    this.lanes.set(partition, lane);
-    lane.add(partition);
-  }
-
-  remove(partition: OwnedPartition): void {
-    const lane = this.lanes.get(partition);
-    this.lanes.delete(partition);
-    lane?.remove(partition);
-    if (lane?.isEmpty) void lane.stop();
-  }
-
-  roomMade(partition: OwnedPartition): void {
-    this.lanes.get(partition)?.roomMade(partition);
-  }
-
-  async stop(): Promise<void> {
-    const lanes = new Set(this.lanes.values());
-    this.lanes.clear();
-    await Promise.all([...lanes].map((lane) => lane.stop()));
-  }
 }

@@ -20,8 +20,8 @@ export interface StreamDefinition {
 export interface KnownStream extends StreamDefinition {
   /** Full name. */
   readonly stream: string;
-  /** Undefined: it has a partitioner of its own, which this process was not given, and so cannot send by key. */
-  readonly partition: Partitioner | undefined;
+  /** Undefined: it has a partitioner of its own, which this process was not given yet, and so cannot send by key. */
+  partition: Partitioner | undefined;
 }
 
 export interface ResolvedRegistration {
@@ -80,7 +80,7 @@ function partitionerOf(given: StreamRegistration['partitioner']): Partitioner {
 /** Streams of one connection: those registered here, and those somebody else registered. */
 export class StreamRegistry {
   private readonly own = new Map<string, ResolvedRegistration>();
-  private readonly known = new Map<string, Promise<KnownStream>>();
+  private readonly known = new Map<string, KnownStream>();
 
   constructor(
     private readonly redis: RedisConnection,
@@ -96,42 +96,50 @@ export class StreamRegistry {
     this.own.set(registration.stream, registration);
   }
 
-  /** @throws StreamMismatchError */
+  /** Registers all of this process; also again, since Redis may have been emptied. @throws StreamMismatchError */
   async registerAll(): Promise<void> {
-    await Promise.all([...this.own.keys()].map((stream) => this.get(stream, 'registration')));
+    await Promise.all([...this.own.values()].map((registration) => this.register(registration)));
   }
 
-  /** As `registerAll`, though Redis has answered before: it may have been emptied since. @throws StreamMismatchError */
-  async registerAgain(): Promise<void> {
-    await Promise.all([...this.own.keys()].map((stream) => this.find(stream, 'registration', undefined)));
+  /** @throws StreamMismatchError, and then nothing of it is kept */
+  async register(registration: ResolvedRegistration): Promise<void> {
+    const { stream, definition, partition } = registration;
+    const found = (await this.ask(stream, definition))!;
+    const differences = differ(definition, found.definition);
+    if (differences.length > 0) throw new StreamMismatchError(stream, differences, found.by);
+    this.own.set(stream, registration);
+    this.know(stream, found.definition).partition = partition;
   }
 
-  /** A stream by its full name, registered here or elsewhere. @throws StreamNotRegisteredError | StreamMismatchError */
-  get(stream: string, who: string, signal?: AbortSignal): Promise<KnownStream> {
-    const known = this.known.get(stream);
-    if (known) return known;
-    const found = this.find(stream, who, signal);
-    this.known.set(stream, found);
-    found.catch(() => this.known.get(stream) === found && this.known.delete(stream)); // ask again next time
-    return found;
-  }
-
-  private async find(stream: string, who: string, signal: AbortSignal | undefined): Promise<KnownStream> {
-    const own = this.own.get(stream);
+  /** A stream by its full name; waits a while for somebody to register it. @throws StreamNotRegisteredError */
+  async get(stream: string, who: string, signal?: AbortSignal): Promise<KnownStream> {
     const until = performance.now() + this.waitMs;
     for (;;) {
-      const [status, text, by] = (await this.redis.scripts.run('partition-register', [registrationKey(stream)], [own ? JSON.stringify(own.definition) : '', this.by])) as [string, string?, string?];
-      if (status !== 'NONE') {
-        const definition = JSON.parse(String(text)) as StreamDefinition;
-        const differences = own ? differ(own.definition, definition) : [];
-        if (differences.length > 0) throw new StreamMismatchError(stream, differences, String(by));
-        const builtIn = Object.hasOwn(PARTITIONERS, definition.partitioner) ? PARTITIONERS[definition.partitioner as keyof typeof PARTITIONERS] : undefined;
-        return { ...definition, stream, partition: own?.partition ?? builtIn };
-      }
+      const known = this.known.get(stream);
+      if (known) return known;
+      // Its registration is under way in `registerAll`, or has just been refused there.
+      const found = await this.ask(stream, undefined);
+      if (found) return this.know(stream, found.definition);
       if (performance.now() >= until || signal?.aborted) throw new StreamNotRegisteredError(stream, who);
       await sleep(LOOK_MS, signal);
     }
   }
+
+  /** The one object of a stream: a producer that holds it learns of a partitioner given later. */
+  private know(stream: string, definition: StreamDefinition): KnownStream {
+    const known = this.known.get(stream) ?? { ...definition, stream, partition: this.own.get(stream)?.partition ?? builtIn(definition.partitioner) };
+    this.known.set(stream, known);
+    return known;
+  }
+
+  private async ask(stream: string, definition: StreamDefinition | undefined): Promise<{ definition: StreamDefinition; by: string } | undefined> {
+    const [status, text, by] = (await this.redis.scripts.run('partition-register', [registrationKey(stream)], [definition ? JSON.stringify(definition) : '', this.by])) as [string, string?, string?];
+    return status === 'NONE' ? undefined : { definition: JSON.parse(String(text)) as StreamDefinition, by: String(by) };
+  }
+}
+
+function builtIn(partitioner: string): Partitioner | undefined {
+  return Object.hasOwn(PARTITIONERS, partitioner) ? PARTITIONERS[partitioner as keyof typeof PARTITIONERS] : undefined;
 }
 
 function differ(mine: StreamDefinition, theirs: StreamDefinition): string[] {

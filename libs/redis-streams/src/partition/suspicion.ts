@@ -1,4 +1,5 @@
 import { compareStreamIds } from '../kernel/stream-id.js';
+import type { CommitDraft } from './commit-draft.js';
 import type { OpenedPartition } from './partition-store.js';
 
 /** Losses in a row at one place before its messages are suspected. */
@@ -29,11 +30,57 @@ export class Suspicion {
       this.over = true;
       return 'clear';
     }
-    return this.crashesOf(id) >= Math.max(1, this.maxCrashes - LOSSES) ? 'culprit' : 'suspect';
+    if (this.crashesOf(id) < Math.max(1, this.maxCrashes - LOSSES)) return 'suspect';
+    this.over = true; // the deaths are explained: what follows needs its own
+    return 'culprit';
   }
 
   /** Deaths of the process while this message ran alone. */
   crashesOf(id: string): number {
     return id === this.opened.mark ? this.opened.markCrashes : 0;
+  }
+}
+
+/** The turns in which suspects run: one at a time in the whole process, each stored before it begins and cleared after it. */
+export class SuspectTurns {
+  isBusy = false;
+  private end: (() => void) | undefined;
+
+  constructor(
+    private readonly draft: CommitDraft,
+    private readonly alone: () => Promise<() => void>,
+    private readonly flush: () => Promise<void>,
+  ) {}
+
+  /** `start` begins the message, or says that it cannot any more. */
+  async begin(mark: { readonly id: string; readonly crashes: number }, start: () => boolean): Promise<void> {
+    this.isBusy = true;
+    const done = await this.alone();
+    this.end = () => {
+      this.end = undefined;
+      this.draft.mark = undefined;
+      this.isBusy = false;
+      // Cleared on the server before another may run, or that one's death would be counted against this one.
+      void this.flush().catch(() => undefined).then(done);
+    };
+    this.draft.mark = mark;
+    try {
+      await this.flush();
+    } catch {
+      return this.over(); // fenced: somebody else's by now
+    }
+    if (!start()) this.over();
+  }
+
+  /** A culprit's end is stored before the next one runs: that one may be a killer too. */
+  async settle(): Promise<void> {
+    this.isBusy = true;
+    await this.flush().catch(() => undefined);
+    this.isBusy = false;
+  }
+
+  /** The turn under way, if any, has ended. */
+  over(): void {
+    this.end?.();
   }
 }

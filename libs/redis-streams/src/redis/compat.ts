@@ -16,6 +16,17 @@ export function send(client: Client, buffers: boolean, command: string, args: re
   return buffers ? target.callBuffer(command, ...args) : target.call(command, ...args);
 }
 
+interface Socket {
+  write(data: string): boolean;
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  removeAllListeners(event: 'data'): unknown;
+}
+
+/** The socket of a connection that is ready. Who takes its data away from ioredis must not send through ioredis any more. */
+export function socketOf(client: Redis): Socket {
+  return (client as unknown as { stream: Socket }).stream;
+}
+
 /** Name -> entries of an XREAD or XREADGROUP reply: pairs under RESP2; a map, an object or a flat list under RESP3. */
 export function streamsOf(reply: unknown): Array<[unknown, unknown[]]> {
   if (reply === null || reply === undefined) return [];

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
 import calculateSlot from 'cluster-key-slot';
 import { ClosedError, ConnectionError } from '../errors/index.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
@@ -9,6 +9,7 @@ import { CommandChannel, type ChannelHooks } from './command-channel.js';
 import { isCluster, nodeOfSlot, type Client } from './compat.js';
 import { Doorbell } from './doorbell.js';
 import { probeServer } from './probe.js';
+import { ReadChannel } from './read-channel.js';
 import { ScriptRunner } from './script-runner.js';
 
 /** One named Redis and every connection to it, by role. Nothing connects before it is first used. */
@@ -16,7 +17,7 @@ export class RedisConnection {
   private commandChannel: CommandChannel | undefined;
   private bell: Doorbell | undefined;
   private runner: ScriptRunner | undefined;
-  private readonly blocking = new Set<BlockingChannel>();
+  private readonly blocking = new Set<BlockingChannel | ReadChannel>();
   private closed = false;
 
   constructor(
@@ -52,6 +53,14 @@ export class RedisConnection {
     return channel;
   }
 
+  /** A connection for reading streams in the slot of `key` with XREAD, as `blockingFor`. */
+  readingFor(key: string): ReadChannel {
+    this.throwIfClosed();
+    const channel = new ReadChannel(() => this.dedicated(key, { protocol: 2 }), () => this.blocking.delete(channel));
+    this.blocking.add(channel);
+    return channel;
+  }
+
   /** Tells once what is wrong with the server, if this connection is in use. */
   async probe(): Promise<void> {
     if (!this.commandChannel) return;
@@ -65,11 +74,12 @@ export class RedisConnection {
     this.commandChannel?.close();
   }
 
-  private dedicated(key: string): Redis {
+  private dedicated(key: string, more: RedisOptions = {}): Redis {
     const template: Client = this.commands.raw;
     const node = isCluster(template) ? nodeOfSlot(template, calculateSlot(key)) : template;
     if (!node) throw new ConnectionError(`no cluster node is known to serve the slot of "${key}" at present`);
     return node.duplicate({
+      ...more,
       connectionName: 'nestjs-redis-streams:blocking',
       retryStrategy: () => null,
       reconnectOnError: () => false,

@@ -2,7 +2,8 @@
 -- A new owner takes its partition up: from here on only its commits are accepted, and it learns where to go on.
 -- KEYS  1 partition stream  2 positions  3 dropped
 -- ARGV  1 group  2 partition  3 epoch  4 1 when the previous owner died  5 where a new group starts: an id, or '$'
--- Reply {'FENCED', the epoch that is higher} |
+--       6 how many entries from the first one up to that id, or -1  7 the id of the first entry, as counted
+-- Reply {'FENCED', the epoch that is higher} | {'COUNT'}: the group is new and begins amidst entries, count them |
 --       {'OK', watermark, entries read or -1, done ids, failures, losses, mark, mark crashes, dropped so far, behind or -1,
 --        the last id of the stream}
 --@include clock
@@ -13,15 +14,20 @@ if tonumber(p.epoch) > tonumber(epoch) then return { 'FENCED', p.epoch } end
 
 local row = group_of(stream, group)
 if not row then
-  -- Entries read is known where what stands before the start has been trimmed or will never be read.
-  redis.call('XGROUP', 'CREATE', stream, group, ARGV[5], 'MKSTREAM')
-  local info, at, read = stream_info(stream), ARGV[5], nil
-  if at == '$' or not id_after(info['last-generated-id'], at) then
-    at, read = info['last-generated-id'], info['entries-added']
-  elseif info['length'] > 0 and id_after(info['first-entry'][1], at) then
-    read = info['entries-added'] - info['length']
+  local found = redis.pcall('XINFO', 'STREAM', stream)
+  local at, read = ARGV[5], 0
+  if found.err then
+    if at == '$' then at = '0-0' end
+  else
+    local info = stream_info(stream)
+    if at == '$' or not id_after(info['last-generated-id'], at) then at = info['last-generated-id'] end
+    read = read_at(info, at)
+    if not read then
+      if ARGV[7] ~= info['first-entry'][1] then return { 'COUNT' } end
+      read = info['entries-added'] - info['length'] + tonumber(ARGV[6])
+    end
   end
-  if read then redis.call('XGROUP', 'SETID', stream, group, at, 'ENTRIESREAD', int(read)) end
+  redis.call('XGROUP', 'CREATE', stream, group, at, 'MKSTREAM', 'ENTRIESREAD', int(read))
   row = group_of(stream, group)
 end
 

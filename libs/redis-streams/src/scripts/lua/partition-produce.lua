@@ -7,7 +7,8 @@
 --       7... per stream: its partition number, and its messages in one text, "key TAB data LF" or "key TAB data TAB
 --       headers LF" for each. One argument for many, because the client pays by the argument; a key of \1 stands for none
 -- Reply {'OK', answers} | {'LATE'}: older than what is remembered | {'GAP'}: the batch before it is yet to come
---       answers: per message, stream by stream, an entry id, or FULL; dropped messages follow as "!partition:n"
+--       answers: per message, stream by stream, an entry id, or FULL, or BAD: the partition's key holds no stream;
+--       dropped messages follow as "!partition:n"
 --@include clock
 --@include position
 --@include trim
@@ -25,19 +26,21 @@ for s = 3, #KEYS do
   local stream, partition, batch, at, dropped = KEYS[s], ARGV[s * 2 + 1], ARGV[s * 2 + 2], 1, 0
   -- Room is asked once and counted down: within this script nobody else adds or removes. Trimming committed history
   -- exactly costs a walk over a node, so it makes room for more than one.
-  local room = max - call('XLEN', stream)
-  if room <= 0 then room = room + trim_committed(stream, 0, true) end
+  local length = redis.pcall('XLEN', stream)
+  local bad = type(length) == 'table'
+  local room = bad and 0 or max - length
+  if room <= 0 and not bad then room = room + trim_committed(stream, 0, true) end
   while at <= #batch do
     local tab = find(batch, '\t', at, true)
     local last = find(batch, '\n', tab + 1, true)
     local tab2 = with_headers and find(batch, '\t', tab + 1, true) or last
-    if room <= 0 and drop then
+    if room <= 0 and drop and not bad then
       local gone = call('XTRIM', stream, 'MAXLEN', '=', int(max - 1))
       dropped, room = dropped + gone, room + gone
     end
     count = count + 1
     if room <= 0 then
-      out[count] = 'FULL'
+      out[count] = bad and 'BAD' or 'FULL'
     else
       room = room - 1
       local key, data = sub(batch, at, tab - 1), sub(batch, tab + 1, tab2 - 1)

@@ -11,10 +11,10 @@ if not group_of(stream, group) then redis.call('XGROUP', 'CREATE', stream, group
 local info = stream_info(stream)
 local gone = info['entries-added'] - info['length']
 local id, read = ARGV[3], nil
-if id == 'latest' then
-  id, read = info['last-generated-id'], info['entries-added']
-elseif id == 'earliest' then
+if id == 'earliest' then
   id, read = '0-0', gone
+elseif id == 'latest' or not id_after(info['last-generated-id'], id) then -- what is not there yet cannot be skipped
+  id, read = info['last-generated-id'], info['entries-added']
 else
   local first = info['first-entry'] and info['first-entry'][1] or ''
   if first ~= ARGV[5] then return { 'MOVED' } end

@@ -16,6 +16,14 @@ local function write_position(p)
     int(p.mark_crashes) .. '|' .. p.done .. '|' .. p.failures
 end
 
+-- Whether stream id a is after b. Halves below 2^53 compare exactly as numbers.
+local function id_after(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  a1, a2, b1, b2 = tonumber(a1), tonumber(a2), tonumber(b1), tonumber(b2)
+  return a1 > b1 or (a1 == b1 and a2 > b2)
+end
+
 -- The native group: {last delivered id, entries read or false, pending, lag or false}, or nil when there is none.
 local function group_of(stream, group)
   local infos = redis.pcall('XINFO', 'GROUPS', stream)
@@ -34,10 +42,9 @@ local function stream_info(stream)
   return row
 end
 
--- Whether stream id a is after b. Halves below 2^53 compare exactly as numbers.
-local function id_after(a, b)
-  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
-  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
-  a1, a2, b1, b2 = tonumber(a1), tonumber(a2), tonumber(b1), tonumber(b2)
-  return a1 > b1 or (a1 == b1 and a2 > b2)
+-- Entries read by a group that stands at `at`, where it can be told: at the end, or before the first entry. Else nil.
+local function read_at(info, at)
+  if info['length'] == 0 or not id_after(info['last-generated-id'], at) then return info['entries-added'] end
+  if id_after(info['first-entry'][1], at) then return info['entries-added'] - info['length'] end
+  return nil
 end

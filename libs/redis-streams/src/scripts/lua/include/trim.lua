@@ -1,5 +1,11 @@
+local function id_before(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  if tonumber(seq) > 0 then return ms .. '-' .. int(tonumber(seq) - 1) end
+  return int(math.max(0, tonumber(ms) - 1)) .. '-9007199254740991'
+end
+
 -- Up to where every group is through with a stream: nil when there is no group, which may still want all of it.
--- A group that reads with XREADGROUP counts up to its oldest pending entry.
+-- A group that reads with XREADGROUP counts up to before its oldest pending entry.
 local function committed_by_all(stream)
   local infos = redis.pcall('XINFO', 'GROUPS', stream)
   if infos.err then return nil end
@@ -10,7 +16,7 @@ local function committed_by_all(stream)
     local at = row['last-delivered-id']
     if tonumber(row['pending']) > 0 then
       local first = redis.call('XPENDING', stream, row['name'])[2]
-      if first and id_after(at, first) then at = first end
+      if first and not id_after(first, at) then at = id_before(first) end
     end
     if not least or id_after(least, at) then least = at end
   end

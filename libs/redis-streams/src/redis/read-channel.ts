@@ -1,0 +1,109 @@
+import type { Redis } from 'ioredis';
+import { ClosedError, ConnectionError } from '../errors/index.js';
+import { XreadParser, type StreamMessage } from '../kernel/xread-parser.js';
+import { send, socketOf } from './compat.js';
+import { withDeadline } from './deadline.js';
+
+/** Beyond BLOCK, before the answer counts as missing. */
+const GRACE_MS = 1_000;
+const CONNECT_MS = 5_000;
+
+interface Socket {
+  write(data: string): boolean;
+}
+
+/**
+ * A disposable connection for XREAD, one at a time. ioredis connects it - TLS, AUTH, SELECT, Sentinel, Cluster as
+ * configured - and hands its socket over: the replies are read by a parser made for them. Like BlockingChannel it never
+ * reconnects and never resends; whatever goes wrong ends it, and the next read opens another.
+ */
+export class ReadChannel {
+  private client: Redis | undefined;
+  private socket: Socket | undefined;
+  private waiting: { resolve(streams: ReadonlyMap<string, StreamMessage[]>): void; reject(error: Error): void } | undefined;
+  private closed = false;
+
+  constructor(
+    private readonly open: () => Redis,
+    private readonly onClose: () => void,
+  ) {}
+
+  /** Stream -> entries. @throws ConnectionError, ClosedError, or the server's own error */
+  async read(args: ReadonlyArray<string | number>, blockMs: number): Promise<ReadonlyMap<string, StreamMessage[]>> {
+    if (this.closed) throw new ClosedError('the reading connection');
+    try {
+      const socket = (this.socket ??= await this.connect());
+      return await withDeadline(
+        new Promise<ReadonlyMap<string, StreamMessage[]>>((resolve, reject) => {
+          this.waiting = { resolve, reject };
+          socket.write(encode(args));
+        }),
+        blockMs + GRACE_MS,
+        () => new ConnectionError(`a read that blocks for ${blockMs} ms was not answered within ${blockMs + GRACE_MS} ms`),
+      );
+    } catch (error) {
+      if (!(error instanceof ServerError)) this.drop();
+      if (this.closed) throw new ClosedError('the reading connection');
+      throw error;
+    } finally {
+      this.waiting = undefined;
+    }
+  }
+
+  /** Ends a read in progress. */
+  close(): void {
+    this.closed = true;
+    this.drop();
+    this.onClose();
+  }
+
+  private drop(): void {
+    const { client } = this;
+    this.client = undefined;
+    this.socket = undefined;
+    client?.disconnect();
+    this.waiting?.reject(new ConnectionError('the connection ended during a read'));
+  }
+
+  private async connect(): Promise<Socket> {
+    const client = this.open();
+    this.client = client;
+    client.on('error', () => undefined); // told to the caller by `end`
+    const ended = new Promise<never>((_, reject) => client.once('end', () => reject(new ConnectionError('the connection ended before it was ready'))));
+    ended.catch(() => undefined);
+    // When this is answered, everything ioredis has sent to set the connection up is answered too.
+    await withDeadline(Promise.race([send(client, false, 'PING', []), ended]), CONNECT_MS, () => new ConnectionError(`no connection for reading within ${CONNECT_MS} ms`));
+    if (this.client !== client) throw new ConnectionError('the connection was closed while it was made');
+    const parser = new XreadParser();
+    const socket = socketOf(client);
+    socket.removeAllListeners('data');
+    socket.on('data', (chunk) => {
+      if (this.client === client) this.received(parser, chunk);
+    });
+    client.once('end', () => this.client === client && this.drop());
+    return socket;
+  }
+
+  private received(parser: XreadParser, chunk: Buffer): void {
+    try {
+      const reply = parser.push(chunk);
+      if (!reply) return;
+      if (reply.error === undefined) this.waiting?.resolve(reply.streams);
+      else this.waiting?.reject(new ServerError(reply.error));
+    } catch (error) {
+      this.waiting?.reject(new ConnectionError((error as Error).message, error));
+    }
+  }
+}
+
+/** What the server refuses, in its words: the connection is sound. */
+class ServerError extends Error {}
+
+function encode(args: ReadonlyArray<string | number>): string {
+  let text = `*${args.length}\r\n`;
+  for (const arg of args) {
+    const value = String(arg);
+    text += `$${Buffer.byteLength(value)}\r\n${value}\r\n`;
+  }
+  return text;
+}
