@@ -27,6 +27,11 @@ export function socketOf(client: Redis): Socket {
   return (client as unknown as { stream: Socket }).stream;
 }
 
+/** Whether everything this connection has sent is answered. */
+export function isIdle(client: Redis): boolean {
+  return (client as unknown as { commandQueue: { length: number } }).commandQueue.length === 0;
+}
+
 /** Name -> entries of an XREAD or XREADGROUP reply: pairs under RESP2; a map, an object or a flat list under RESP3. */
 export function streamsOf(reply: unknown): Array<[unknown, unknown[]]> {
   if (reply === null || reply === undefined) return [];

@@ -56,7 +56,7 @@ export class RedisConnection {
   /** A connection for reading streams in the slot of `key` with XREAD, as `blockingFor`. */
   readingFor(key: string): ReadChannel {
     this.throwIfClosed();
-    const channel = new ReadChannel(() => this.dedicated(key, { protocol: 2 }), () => this.blocking.delete(channel));
+    const channel = new ReadChannel(() => this.dedicated(key, { protocol: 2, disableClientInfo: true }), () => this.blocking.delete(channel));
     this.blocking.add(channel);
     return channel;
   }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { ClosedError, ConnectionError } from '../errors/index.js';
 import { XreadParser, type StreamMessage } from '../kernel/xread-parser.js';
-import { send, socketOf } from './compat.js';
+import { isIdle, send, socketOf } from './compat.js';
 import { withDeadline } from './deadline.js';
 
 /** Beyond BLOCK, before the answer counts as missing. */
@@ -71,8 +71,9 @@ export class ReadChannel {
     client.on('error', () => undefined); // told to the caller by `end`
     const ended = new Promise<never>((_, reject) => client.once('end', () => reject(new ConnectionError('the connection ended before it was ready'))));
     ended.catch(() => undefined);
-    // When this is answered, everything ioredis has sent to set the connection up is answered too.
-    await withDeadline(Promise.race([send(client, false, 'PING', []), ended]), CONNECT_MS, () => new ConnectionError(`no connection for reading within ${CONNECT_MS} ms`));
+    // When this is answered, what ioredis has sent before it to set the connection up is answered too.
+    do await withDeadline(Promise.race([send(client, false, 'PING', []), ended]), CONNECT_MS, () => new ConnectionError(`no connection for reading within ${CONNECT_MS} ms`));
+    while (!isIdle(client));
     if (this.client !== client) throw new ConnectionError('the connection was closed while it was made');
     const parser = new XreadParser();
     const socket = socketOf(client);
@@ -88,6 +89,7 @@ export class ReadChannel {
     try {
       const reply = parser.push(chunk);
       if (!reply) return;
+      if (!this.waiting) return this.drop(); // an answer nobody asked for: the next one would be taken for another's
       if (reply.error === undefined) this.waiting?.resolve(reply.streams);
       else this.waiting?.reject(new ServerError(reply.error));
     } catch (error) {
