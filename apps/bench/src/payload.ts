@@ -47,3 +47,14 @@ export function payment(i: number): Payment {
 export function accountKey({ account }: Payment): string {
   return `account-${account}`;
 }
+
+const NOTE_LENGTH = 17;
+
+/** The same 161 bytes, with the moment of sending as the note. */
+export function stamped(i: number, now: number): Payment {
+  return { ...payment(i), note: now.toFixed(6).slice(0, NOTE_LENGTH).padEnd(NOTE_LENGTH) };
+}
+
+export function sentAt({ note }: Payment): number {
+  return Number(note);
+}

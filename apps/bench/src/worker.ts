@@ -6,12 +6,17 @@ import { holdRoles } from './workers/hold.js';
 import { latencyRoles } from './workers/latency.js';
 import { nestRoles } from './workers/nest.js';
 import { partitionConsumerRoles } from './workers/partition-consumers.js';
+import { partitionLatencyRoles } from './workers/partition-latency.js';
 import { partitionLoopRoles } from './workers/partition-loops.js';
+import { partitionNestRoles } from './workers/partition-nest.js';
 import { partitionProducerRoles } from './workers/partition-producers.js';
 import type { Role } from './workers/role.js';
 import type { Message, WorkerOptions } from './support/worker.js';
 
-const ROLES: Readonly<Record<string, Role>> = { ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles, ...partitionConsumerRoles, ...partitionLoopRoles, ...partitionProducerRoles };
+const ROLES: Readonly<Record<string, Role>> = {
+  ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles,
+  ...partitionConsumerRoles, ...partitionLatencyRoles, ...partitionLoopRoles, ...partitionNestRoles, ...partitionProducerRoles,
+};
 
 const { role, url, options } = JSON.parse(process.env['BENCH_WORKER'] ?? '{}') as { role: string; url: string; options: WorkerOptions };
 const play = ROLES[role];

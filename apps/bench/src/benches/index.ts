@@ -6,10 +6,12 @@ import { latencyBench } from './latency.js';
 import { memoryBench } from './memory.js';
 import { nestBench } from './nest.js';
 import { partitionBacklogBench, partitionEndToEndBench } from './partition-end-to-end.js';
+import { partitionLatencyBench } from './partition-latency.js';
+import { partitionNestBench } from './partition-nest.js';
 import { partitionProduceBench } from './partition-produce.js';
 
 const LEASE: readonly Bench[] = [announceBench, assignDoneBench, latencyBench, heartbeatBench, memoryBench, nestBench];
-const PARTITION: readonly Bench[] = [partitionEndToEndBench, partitionBacklogBench, partitionProduceBench];
+const PARTITION: readonly Bench[] = [partitionEndToEndBench, partitionBacklogBench, partitionNestBench, partitionProduceBench, partitionLatencyBench];
 
 /** What may be asked for by name: every bench, and suites of them. */
 export const CATALOGUE: ReadonlyMap<string, { readonly about: string; readonly benches: readonly Bench[] }> = new Map([

@@ -43,6 +43,7 @@ async function live(stage: Stage, producer: Worker, consumer: Worker, stream: st
     serverCpuUsPerMessage: (serverMs * 1_000) / count,
     consumerCpuUsPerMessage: Number(done['cpuUs']) / count,
     producerCpuUsPerMessage: Number(sent['cpuUs']) / count,
+    cpuUsPerMessage: (serverMs * 1_000 + Number(done['cpuUs']) + Number(sent['cpuUs'])) / count,
     inversions: Number(done['inversions']),
   };
 }

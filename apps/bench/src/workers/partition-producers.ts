@@ -9,7 +9,7 @@ import type { Role } from './role.js';
 
 export const PARTITIONS = 16;
 const BATCH = 200;
-/** Batches in flight, so that the next is being written while the last is answered: the best of 1, 2 and 4. */
+/** Batches in flight, so that the next is being written while the last is answered. More than two gain nothing. */
 const IN_FLIGHT = 2;
 
 /** Sends payments `from` .. `from + count - 1`, in order. */
