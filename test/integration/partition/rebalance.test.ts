@@ -85,12 +85,14 @@ onTopologies(BOTH, 'rebalance', (world) => {
     await a.owns(6);
     // One of these will have to move; all of them are busy with a long one on another key.
     let sending = true;
+    world().onEnd(() => { sending = false; });
     const load = (async () => {
       for (let n = 0; sending; n++) {
         await world().client.sendMany(stream, [0, 1, 2, 3, 4, 5].map((partition) => ({ partition, key: 'k', data: n })));
         await sleep(10);
       }
     })();
+    load.catch(() => undefined);
     const b = await world().consumer(stream, (_, { partition }) => void at.set(partition, [...(at.get(partition) ?? []), performance.now()]), { engine: patient });
     await Promise.all([a.owns(3), b.owns(3)]);
     await settled(world(), stream, 2);
@@ -195,6 +197,7 @@ onTopologies(BOTH, 'rebalance', (world) => {
     const intervals = new Intervals();
     let sending = true;
     let sent = 0;
+    world().onEnd(() => { sending = false; });
     const load = (async () => {
       while (sending) {
         await world().client.sendMany(stream, messages(16, 16, sent));
@@ -202,6 +205,7 @@ onTopologies(BOTH, 'rebalance', (world) => {
         await sleep(10);
       }
     })();
+    load.catch(() => undefined);
     const start = (i: number): Promise<Consumer> => world().consumer(stream, intervals.handler(`c${i}`, 3), { concurrency: 4, engine: patient });
     const members = [await start(0), await start(1)];
     for (let i = 2; i < 8; i++) {
