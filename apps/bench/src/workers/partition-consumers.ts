@@ -34,9 +34,9 @@ export function consumer(consume: Consume): Role {
 }
 
 /** Resolves when the group has committed everything that is in the stream. */
-export async function allCommitted(engine: RedisStreamsEngine, stream: string): Promise<void> {
+export async function allCommitted(own: RedisStreamsEngine, stream: string): Promise<void> {
   for (;;) {
-    const rows = await engine.partitions().lag({ stream, group: GROUP });
+    const rows = await own.partitions().lag({ stream, group: GROUP });
     if (rows.every(({ lag }) => lag === 0)) return;
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
