@@ -3,6 +3,7 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { ConsumerIdentity } from '../session/identity.js';
+import { sleep } from '../redis/sleep.js';
 import { Membership } from '../session/membership.js';
 import type { ResolvedSession } from '../session/options.js';
 import { Coordinator, type Grant } from './coordinator.js';
@@ -181,7 +182,19 @@ export class PartitionConsumer {
 
   /** One after the other, so that nobody hears of the end of an ownership before its beginning. */
   private hook(hook: 'assigned' | 'revoked' | 'lost', event: PartitionsEvent): Promise<void> {
-    return (this.hooks = this.hooks.then(() => this.callHook(hook, event)));
+    return (this.hooks = this.hooks.then(() => this.bounded(hook, this.callHook(hook, event))));
+  }
+
+  private async bounded(hook: string, call: Promise<void>): Promise<void> {
+    const { drainMs } = this.context;
+    const done = new AbortController();
+    const late = sleep(drainMs, done.signal).then(() => {
+      if (done.signal.aborted) return;
+      const error = new Error(`the hook "${hook}" took longer than ${drainMs} ms (shutdown.drainMs) and is not waited for any more`);
+      this.context.onError(error, { stream: this.stream, group: this.group, during: `the hook "${hook}"` });
+    });
+    await Promise.race([call, late]);
+    done.abort();
   }
 
   private async callHook(hook: 'assigned' | 'revoked' | 'lost', event: PartitionsEvent): Promise<void> {

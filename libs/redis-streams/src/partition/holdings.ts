@@ -1,7 +1,8 @@
-import type { PartitionLossReason } from '../errors/index.js';
+import { FencedError, type PartitionLossReason } from '../errors/index.js';
 import { isTransient } from '../kernel/server-errors.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
+import { withDeadline } from '../redis/deadline.js';
 import { Gathering } from '../redis/gathering.js';
 import { sleep } from '../redis/sleep.js';
 import { Committer } from './committer.js';
@@ -21,6 +22,7 @@ export interface HoldingsHost {
   /** See PartitionOwnerHost. */
   alone(): Promise<() => void>;
   release(partition: number, token: number, above?: number): void;
+  /** Bounded by `drainMs`; never rejects. */
   hook(hook: 'assigned', event: PartitionsEvent): Promise<void>;
   hook(hook: 'revoked', event: PartitionsRevoked): Promise<void>;
   hook(hook: 'lost', event: PartitionsLost): Promise<void>;
@@ -78,7 +80,7 @@ export class Holdings {
 
   private async begin(opened: readonly Holding[]): Promise<void> {
     const owned = opened.flatMap((holding) => holding.owned ?? []);
-    await this.bounded(this.host.hook('assigned', this.event(owned)), 'the hook for assigned partitions');
+    await this.host.hook('assigned', this.event(owned));
     for (const holding of opened) {
       if (!holding.owned || this.holdings.get(holding.partition) !== holding || holding.leaving) continue;
       holding.owned.setPaused(this.isPaused(holding.partition));
@@ -89,7 +91,7 @@ export class Holdings {
 
   private async handOver(drained: readonly Holding[], reason: 'rebalance' | 'shutdown', startedAt: number): Promise<void> {
     const owned = drained.flatMap((holding) => holding.owned ?? []);
-    if (owned.length > 0) await this.bounded(this.host.hook('revoked', { ...this.event(owned), reason }), 'the hook for revoked partitions');
+    if (owned.length > 0) await this.host.hook('revoked', { ...this.event(owned), reason });
     for (const holding of drained) {
       if (this.holdings.get(holding.partition) !== holding) continue; // lost meanwhile
       const { partition, token } = holding;
@@ -174,9 +176,10 @@ export class Holdings {
     this.reader.remove(owned);
     await owned.drain(reason, this.host.drainMs);
     try {
-      await this.bounded(this.committer(holding.partition).flush(owned), 'the last commit');
-    } catch {
+      await withDeadline(this.committer(holding.partition).flush(owned), this.host.drainMs, () => new Error(`the last commit of partition ${holding.partition} was not answered within ${this.host.drainMs} ms (shutdown.drainMs)`));
+    } catch (error) {
       // Fenced: `committer` has reported it.
+      if (!(error instanceof FencedError)) this.host.onError(error as Error, { partition: holding.partition, token: holding.token, during: 'handing a partition over' });
     }
     return this.holdings.get(holding.partition) === holding;
   }
@@ -246,17 +249,6 @@ export class Holdings {
   private event(owned: readonly OwnedPartition[]): PartitionsEvent {
     const { stream, group } = this.options;
     return { stream, group, partitions: owned.map(({ partition, token }) => ({ partition, fencingToken: token })) };
-  }
-
-  private async bounded(work: Promise<void>, what: string): Promise<void> {
-    const done = new AbortController();
-    let late = false;
-    try {
-      await Promise.race([work, sleep(this.host.drainMs, done.signal).then(() => void (late = !done.signal.aborted))]);
-    } finally {
-      done.abort();
-    }
-    if (late) this.host.onError(new Error(`${what} took longer than ${this.host.drainMs} ms (shutdown.drainMs) and is not waited for any more`), { during: what });
   }
 }
 

@@ -196,6 +196,7 @@ export class Lane {
     const delay = Math.round(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.failures - 1)) * (1 + Math.random() * 0.25));
     this.host.trouble(error, delay, this.failures);
     await sleep(delay, this.stopping.signal);
+    if (!this.stopped) await this.redis.refreshTopology();
   }
 
   /** The server refuses a read of many for the sake of one: finds out which, and leaves it out. @returns whether any was found */

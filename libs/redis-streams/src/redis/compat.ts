@@ -60,3 +60,8 @@ export function nodeOfSlot(cluster: Cluster, slot: number): Redis | undefined {
   const key = slots[slot]?.[0];
   return cluster.nodes('master').find((node) => `${node.options.host}:${node.options.port}` === key);
 }
+
+/** Resolves when the cluster client has asked for the slots again, or could not. */
+export function refreshSlots(cluster: Cluster): Promise<void> {
+  return new Promise((resolve) => (cluster as unknown as { refreshSlotsCache(done: () => void): void }).refreshSlotsCache(resolve));
+}

@@ -6,7 +6,7 @@ import type { ConnectionOptions } from '../options.js';
 import { BlockingChannel } from './blocking-channel.js';
 import { createClient } from './client-factory.js';
 import { CommandChannel, type ChannelHooks } from './command-channel.js';
-import { isCluster, nodeOfSlot, type Client } from './compat.js';
+import { isCluster, nodeOfSlot, refreshSlots, type Client } from './compat.js';
 import { Doorbell } from './doorbell.js';
 import { probeServer } from './probe.js';
 import { ReadChannel } from './read-channel.js';
@@ -59,6 +59,12 @@ export class RedisConnection {
     const channel = new ReadChannel(() => this.dedicated(key, { protocol: 2, disableClientInfo: true }), () => this.blocking.delete(channel));
     this.blocking.add(channel);
     return channel;
+  }
+
+  /** After a read that met the wrong node: on Cluster, asks who serves what, so that the next connection goes there. */
+  async refreshTopology(): Promise<void> {
+    const client = this.commands.raw;
+    if (isCluster(client)) await refreshSlots(client);
   }
 
   /** Tells once what is wrong with the server, if this connection is in use. */

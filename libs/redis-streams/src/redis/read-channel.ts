@@ -42,7 +42,7 @@ export class ReadChannel {
         () => new ConnectionError(`a read that blocks for ${blockMs} ms was not answered within ${blockMs + GRACE_MS} ms`),
       );
     } catch (error) {
-      if (!(error instanceof ServerError)) this.drop();
+      if (!(error instanceof ServerError) || ELSEWHERE.test(error.message)) this.drop();
       if (this.closed) throw new ClosedError('the reading connection');
       throw error;
     } finally {
@@ -72,7 +72,7 @@ export class ReadChannel {
     const ended = new Promise<never>((_, reject) => client.once('end', () => reject(new ConnectionError('the connection ended before it was ready'))));
     ended.catch(() => undefined);
     // When this is answered, what ioredis has sent before it to set the connection up is answered too.
-    do await withDeadline(Promise.race([send(client, false, 'PING', []), ended]), CONNECT_MS, () => new ConnectionError(`no connection for reading within ${CONNECT_MS} ms`));
+    do await withDeadline(Promise.race([send(client, false, 'TIME', []), ended]), CONNECT_MS, () => new ConnectionError(`no connection for reading within ${CONNECT_MS} ms`));
     while (!isIdle(client));
     if (this.client !== client) throw new ConnectionError('the connection was closed while it was made');
     const parser = new XreadParser();
@@ -97,6 +97,9 @@ export class ReadChannel {
     }
   }
 }
+
+/** It is not this server any more that has the key, or that may be asked. */
+const ELSEWHERE = /^(MOVED|ASK|READONLY|CLUSTERDOWN|MASTERDOWN|LOADING)\b/;
 
 /** What the server refuses, in its words: the connection is sound. */
 class ServerError extends Error {}
