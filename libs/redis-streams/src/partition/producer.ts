@@ -228,7 +228,7 @@ export class PartitionProducer {
       const [partition, messages] = note.slice(1).split(':').map(Number) as [number, number];
       this.events.emit('partition.dropped', { stream: stream.stream, partition, messages });
     }
-    const results = new Array<SentMessage | Error>(items.length);
+    const results: Array<SentMessage | Error> = Array.from({ length: items.length });
     order.forEach((item, i) => {
       const { partition } = items[item]!;
       const id = answers[i]!;

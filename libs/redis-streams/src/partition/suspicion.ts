@@ -55,13 +55,13 @@ export class SuspectTurns {
   /** `start` begins the message, or says that it cannot any more. */
   async begin(mark: { readonly id: string; readonly crashes: number }, start: () => boolean): Promise<void> {
     this.isBusy = true;
-    const done = await this.alone();
+    const endTurn = await this.alone();
     this.end = () => {
       this.end = undefined;
       this.draft.mark = undefined;
       this.isBusy = false;
       // Cleared on the server before another may run, or that one's death would be counted against this one.
-      void this.flush().catch(() => undefined).then(done);
+      void this.flush().catch(() => undefined).finally(() => endTurn());
     };
     this.draft.mark = mark;
     try {
