@@ -59,11 +59,18 @@ export class Doorbell {
   }
 
   private subscribe(client: Client, channel: string): void {
-    client.subscribe(channel).catch((error: Error) => {
-      // For example an ACL without channel permissions: heartbeats still find everything, only later. Scripts
-      // ring through pcall for the same reason.
-      if (this.client === client && !this.closed) this.hooks.error(error);
-    });
+    client.subscribe(channel).then(
+      // Connected is not yet subscribed, on Cluster by far: what rang until now was not heard.
+      () => {
+        if (this.client !== client || this.closed) return;
+        for (const listener of this.listeners.get(channel) ?? []) listener('ready');
+      },
+      (error: Error) => {
+        // For example an ACL without channel permissions: heartbeats still find everything, only later. Scripts
+        // ring through pcall for the same reason.
+        if (this.client === client && !this.closed) this.hooks.error(error);
+      },
+    );
   }
 
   /** A half-open subscriber looks exactly like a quiet one; only an answer tells them apart. */
