@@ -82,7 +82,7 @@ describe('both', () => {
 
   it('spread numbered keys evenly', () => {
     for (const partitioner of Object.values(PARTITIONERS)) {
-      const counts = new Array<number>(12).fill(0);
+      const counts = Array.from({ length: 12 }, () => 0);
       for (let i = 0; i < 60_000; i++) counts[partitioner(`account-${i}`, 12)]!++;
       expect(Math.min(...counts)).toBeGreaterThan(4_500);
       expect(Math.max(...counts)).toBeLessThan(5_500);
