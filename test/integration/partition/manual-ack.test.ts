@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { FencedError, HandlerTimeoutError, PartitionLostError, type PartitionContext } from './support/engine.js';
-import { gate, Runs } from './support/handlers.js';
+import { gate } from './support/handlers.js';
 import { caughtUp, groupRow, keysOf } from './support/keys.js';
 import { BOTH, onTopologies, type World } from './support/world.js';
 

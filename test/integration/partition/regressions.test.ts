@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { childOwns, Log, startChild } from './fixtures/child.js';
+import type { Consumer } from './support/consumer.js';
 import { messages, Runs } from './support/handlers.js';
 import { caughtUp, entriesOf, groupRow } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
@@ -11,7 +12,7 @@ onTopologies(BOTH, 'regressions', (world) => {
   it('2 partitions with 4 members: two work, two wait and take over when those go', async () => {
     const stream = await world().stream(2);
     const runs = new Runs();
-    const consumers = [];
+    const consumers: Consumer[] = [];
     for (let i = 0; i < 4; i++) consumers.push(await world().consumer(stream, runs.handler()));
     await waitUntil(async () => {
       const { settled, members } = await world().client.assignment({ stream, group: 'group' });
