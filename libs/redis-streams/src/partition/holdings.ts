@@ -181,7 +181,9 @@ export class Holdings {
       // Fenced: `committer` has reported it.
       if (!(error instanceof FencedError)) this.host.onError(error as Error, { partition: holding.partition, token: holding.token, during: 'handing a partition over' });
     }
-    return this.holdings.get(holding.partition) === holding;
+    // A process that slept past its deadline may be here before its watchdog, with a commit that was given up: that is a loss
+    // about to be told, and nothing to tell the application as handed over.
+    return this.holdings.get(holding.partition) === holding && this.host.session() !== undefined;
   }
 
   private forget(holding: Holding, reason: PartitionLossReason): void {
