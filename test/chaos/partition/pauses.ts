@@ -10,6 +10,8 @@ export interface Move {
   readonly reason: string;
   /** From when the old owner hands over nothing more to when the new one may hand over the first. */
   readonly pauseMs: number;
+  /** Of that: until the old owner had drained, until the new one was told, until it was ready. */
+  readonly parts: readonly [drainMs: number, grantMs: number, readyMs: number];
 }
 
 export interface Pauses {
@@ -36,7 +38,7 @@ export function pausesOf(entries: readonly Entry[], since: number): Pauses {
       const next = tenures[i + 1];
       if (!next) continue;
       if (revokedAt === undefined || drainingAt === undefined) unclean++;
-      else if (next.activeAt !== undefined && drainingAt >= since) moves.push({ partition, from: by, to: next.by, token, reason: reasons.get(`${partition} ${token}`) ?? '?', pauseMs: next.activeAt - drainingAt });
+      else if (next.activeAt !== undefined && drainingAt >= since) moves.push({ partition, from: by, to: next.by, token, reason: reasons.get(`${partition} ${token}`) ?? '?', pauseMs: next.activeAt - drainingAt, parts: [revokedAt - drainingAt, next.assignedAt - revokedAt, next.activeAt - next.assignedAt] });
     }
   }
   const movedWaits: number[] = [];

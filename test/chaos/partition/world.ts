@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionOptions, PartitionTuning } from 'nestjs-redis-streams/partition';
 import type { RedisServer } from '../../support/redis-server.js';
@@ -7,6 +8,7 @@ import { serverClock } from '../clock.js';
 import { groupKeys, RedisStreamsEngine, shardKeys, shardOf } from '../library.js';
 import type { ScenarioContext } from '../scenario.js';
 import { EffectLedger } from './effect-ledger.js';
+import { lineOf } from './effects.js';
 import { Member } from './member.js';
 import type { Mode } from './messages.js';
 
@@ -55,6 +57,8 @@ export class PartitionWorld {
       world = new PartitionWorld(context, options, topology, ledger, engine, server, await serverClock(server.port));
       return await play(world);
     } finally {
+      const file = process.env['CHAOS_LEDGER'];
+      if (file !== undefined && world) await world.dump(file);
       await Promise.all(world?.spawned.map(({ process }) => process.kill('SIGKILL')) ?? []);
       await engine.stop();
       await ledger.stop();
@@ -157,12 +161,23 @@ export class PartitionWorld {
     if (unhandled.length > 0) breaches.push(`${unhandled.length} unhandled rejections: ${unhandled[0]}`);
     const terminated = reports.flatMap((report) => (report.type === 'terminated' && report.reason !== 'closed' ? [report.reason] : []));
     if (terminated.length > 0) breaches.push(`${terminated.length} consumers gave up: ${terminated[0]}`);
+    const troubles = this.troubles();
+    for (const trouble of troubles.slice(0, 5)) this.context.say(`onError of ${trouble}`);
+    const blind = troubles.filter((message) => message.includes('the ledger:'));
+    if (blind.length > 0) breaches.push(`the ledger failed ${blind.length} times, so this run shows nothing: ${blind[0]}`);
     return breaches;
   }
 
   /** Errors that the application is told of. Not wrong in themselves where processes are paused. */
   troubles(): string[] {
-    return this.spawned.flatMap(({ process }) => process.messages.flatMap((report) => (report.type === 'trouble' ? [report.message] : [])));
+    return this.spawned.flatMap(({ process }) => process.messages.flatMap((report) => (report.type === 'trouble' ? [`${process.label}: ${report.message}`] : [])));
+  }
+
+  /** All that the workers wrote down and reported, to find out how something came about. */
+  private async dump(file: string): Promise<void> {
+    const entries = (await this.ledger.entries()).map((entry) => lineOf(entry).join(' '));
+    const reports = this.spawned.flatMap(({ process }) => process.messages.map((report) => `${process.label} ${JSON.stringify(report)}`));
+    await writeFile(file, `${[...reports, ...entries].join('\n')}\n`);
   }
 }
 

@@ -35,7 +35,7 @@ export async function probe(world: PartitionWorld, session: string, name: string
   const heartbeat = (await world.server.cli('EVAL', LUA['heartbeat'] ?? '', 2, keys.sessions, keys.names, session, name, world.options.ttlMs)) as string[];
   tally.tried++;
   if (heartbeat[0] === 'LIVE') tally.accepted.push(`a heartbeat of ${session}`);
-  const sync = await world.server.cli('EVAL', LUA['partition-sync'] ?? '', GROUP_KEYS.length, ...GROUP_KEYS.map((key) => keys[key]), session, name, keys.bell, '', 1_000, 0);
+  const sync = await world.server.cli('EVAL', LUA['partition-sync'] ?? '', GROUP_KEYS.length, ...GROUP_KEYS.map((key) => keys[key]), session, name, keys.bell, '', 1_000, 0, 0);
   attempt(`a look at the group by ${session}`, sync, 'LOST');
   for (const { partition, token } of held) {
     const { keys: shard, server } = await world.shardOf(partition);
