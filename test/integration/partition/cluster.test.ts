@@ -5,6 +5,7 @@ import { waitUntil } from '../../support/wait.js';
 import { RedisStreamsEngine, type PartitionContext, type SentMessage } from './support/engine.js';
 import { messages, Runs } from './support/handlers.js';
 import { caughtUp, keysOf, partitionKey } from './support/keys.js';
+import { startLoad } from './support/load.js';
 import { onTopologies } from './support/world.js';
 
 const ids = (sent: readonly SentMessage[]): string[] => sent.map(({ partition, id }) => `${partition}/${id}`).sort();
@@ -58,14 +59,7 @@ onTopologies(['cluster'], 'partitions on Cluster', (world) => {
     const engine = { session: { ttlMs: 8_000, heartbeatMs: 300 } };
     const a = await world().consumer(stream, runs.handler(), { engine });
     await a.owns(4);
-    const sent: SentMessage[] = [];
-    let busy = true;
-    const load = (async () => {
-      for (let i = 0; busy; i++) {
-        sent.push(...await world().client.sendMany(stream, messages(20, 10, i * 20)));
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    })();
+    const load = startLoad(world(), world().client, stream, { keys: 10 });
     const key = keyOf(stream);
     const home = await cluster().nodeFor(key);
     const away = cluster().masters.find(({ id }) => id !== home.id)!;
@@ -75,10 +69,9 @@ onTopologies(['cluster'], 'partitions on Cluster', (world) => {
       await moveSlot(key, from, to);
       await waitUntil(() => runs.contexts.length > before + 300, { what: 'messages flow again' });
     }
-    busy = false;
-    await load;
+    await load.stop();
     await caughtUp(world(), stream, 4, { shards: 1 });
-    expect(ids(runs.contexts)).toEqual(ids(sent));
+    expect(ids(runs.contexts)).toEqual(ids(load.sent));
     inOrder(runs, 10);
     expect(a.all('partition.lost')).toEqual([]);
     expect(a.all('session.lost')).toEqual([]);
@@ -103,6 +96,7 @@ onTopologies(['cluster'], 'partitions on Cluster', (world) => {
 it('a master of a cluster hands over to its replica under load: nothing is lost, order is kept', async () => {
   const cluster = await startCluster({ masters: 3, replicas: 1, nodeTimeoutMs: 2_000 });
   const engines: RedisStreamsEngine[] = [];
+  const cleanups: Array<() => unknown> = [];
   try {
     const connection = { cluster: { nodes: [...cluster.startupNodes] } };
     const make = () => {
@@ -119,14 +113,7 @@ it('a master of a cluster hands over to its replica under load: nothing is lost,
     const consumer = engine.addPartitionConsumer({ stream, group: 'group' }, { message: (data, context: PartitionContext) => handler(data, context) });
     await engine.start();
     await waitUntil(() => consumer.owned().length === 6, { what: 'it owns all' });
-    const sent: SentMessage[] = [];
-    let busy = true;
-    const load = (async () => {
-      for (let i = 0; busy; i++) {
-        sent.push(...await sender.sendMany(stream, messages(20, 10, i * 20)));
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    })();
+    const load = startLoad({ onEnd: (cleanup) => cleanups.push(cleanup) }, sender, stream, { keys: 10 });
     await waitUntil(() => runs.contexts.length > 200, { what: 'messages flow' });
     for (const replica of cluster.replicas) {
       await replica.cli('CLUSTER', 'FAILOVER');
@@ -134,14 +121,14 @@ it('a master of a cluster hands over to its replica under load: nothing is lost,
     }
     const before = runs.contexts.length;
     await waitUntil(() => runs.contexts.length > before + 300, { what: 'messages flow again', timeoutMs: 20_000 });
-    busy = false;
-    await load;
+    await load.stop();
     await waitUntil(async () => (await sender.lag({ stream, group: 'group' })).every(({ lag }) => lag === 0), { what: 'all are committed' });
-    expect([...new Set(runs.ids)].sort()).toEqual(ids(sent));
-    expect(runs.contexts).toHaveLength(sent.length);
+    expect([...new Set(runs.ids)].sort()).toEqual(ids(load.sent));
+    expect(runs.contexts).toHaveLength(load.sent.length);
     inOrder(runs, 10);
     expect(await redisCommand(cluster.replicas[0]!.port, 'PING')).toBe('PONG');
   } finally {
+    for (const cleanup of cleanups) cleanup();
     await Promise.all(engines.map((engine) => engine.stop()));
     await cluster.stop();
   }

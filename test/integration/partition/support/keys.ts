@@ -44,7 +44,7 @@ export async function groupRow(world: World, stream: string, partition: number, 
 }
 
 /** Every partition of the stream is committed to its end by the group, as Redis itself tells. */
-export async function caughtUp(world: World, stream: string, partitions: number, { group = 'group', timeoutMs = 10_000, shards }: { group?: string; timeoutMs?: number; shards?: number } = {}): Promise<void> {
+export async function caughtUp(world: World, stream: string, partitions: number, { group = 'group', timeoutMs = 20_000, shards }: { group?: string; timeoutMs?: number; shards?: number } = {}): Promise<void> {
   await waitUntil(async () => {
     for (let partition = 0; partition < partitions; partition++) {
       const key = partitionKey(world, stream, partition, shards);
