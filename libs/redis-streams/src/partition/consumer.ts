@@ -77,8 +77,10 @@ export class PartitionConsumer {
   async start(): Promise<void> {
     const { stream, group } = this.options;
     const known = await this.context.find(stream, `consumer of group "${group}"`, this.stopped.signal);
+    const store = new PartitionStore(this.context.redis, known, group);
+    await store.createGroups(this.options.startFrom);
     if (this.stopping) return;
-    this.parts = this.assemble(known);
+    this.parts = this.assemble(known, store);
     await this.parts.membership.start();
   }
 
@@ -87,7 +89,7 @@ export class PartitionConsumer {
     return (this.stopping ??= this.leave('closed'));
   }
 
-  private assemble(known: KnownStream): Parts {
+  private assemble(known: KnownStream, store: PartitionStore): Parts {
     const { options, context } = this;
     const { redis, events, identity, session } = context;
     const { stream, group: name } = options;
@@ -97,7 +99,7 @@ export class PartitionConsumer {
       trouble: (error, retryInMs, failures) => events.emit('reader.error', { service: scope, error, retryInMs, failures }),
       recovered: (failures, downMs) => events.emit('reader.recovered', { service: scope, failures, downMs }),
     });
-    const holdings = new Holdings(options, this.deliveries(), new PartitionStore(redis, known, name), reader, {
+    const holdings = new Holdings(options, this.deliveries(), store, reader, {
       events,
       drainMs: context.drainMs,
       session: () => membership.session,

@@ -22,6 +22,8 @@ export interface OpenedPartition {
   readonly end: string;
 }
 
+const GROUPS_AT_ONCE = 128;
+
 export interface Parked {
   readonly id: string;
   /** Field, value, field, value. */
@@ -65,6 +67,19 @@ export class PartitionStore {
 
   keyOf(partition: number): string {
     return shardKeys(this.stream.stream, this.shardOf(partition)).partition(partition);
+  }
+
+  /** Makes the group on every partition that lacks it: from then on nothing is trimmed that it has not committed. */
+  async createGroups(startFrom: string): Promise<void> {
+    for (let shard = 0; shard < this.stream.shards; shard++) {
+      const keys = Array.from({ length: this.stream.partitions }, (_, partition) => partition).filter((partition) => this.shardOf(partition) === shard).map((partition) => this.keyOf(partition));
+      for (let i = 0; i < keys.length; i += GROUPS_AT_ONCE) await this.createSome(keys.slice(i, i + GROUPS_AT_ONCE), startFrom, { count: -1, first: '' });
+    }
+  }
+
+  private async createSome(keys: readonly string[], startFrom: string, counted: { count: number; first: string }): Promise<void> {
+    const reply = (await this.redis.scripts.run('partition-groups', keys, [this.group, startFrom, counted.count, counted.first])) as unknown[];
+    for (const [i, key] of keys.entries()) if (String(reply[i]) === 'COUNT') await this.createSome([key], startFrom, await countUpTo(this.redis, key, startFrom));
   }
 
   /** @returns the higher epoch when this one is stale */

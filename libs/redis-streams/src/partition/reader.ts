@@ -185,7 +185,7 @@ export class Lane {
   }
 
   private worked(): void {
-    if (this.failures === 0) return;
+    if (this.failures === 0 || [...this.readings.values()].some(({ sick }) => sick)) return;
     this.host.recovered(this.failures, performance.now() - this.failedAt);
     this.failures = 0;
   }
@@ -207,8 +207,10 @@ export class Lane {
         await channel?.read(command([reading], undefined).args, 0);
       } catch (error) {
         if (isTransient(error) || this.stopped) return found;
+        if (this.failures === 0) this.failedAt = performance.now();
         found = reading.sick = true;
         this.host.trouble(new Error(`partition ${reading.partition.partition} cannot be read: ${(error as Error).message}`, { cause: error }), SICK_MS, 1);
+        this.failures++; // over once it is read without an error
         this.sick.in(SICK_MS, () => ((reading.sick = false), this.interrupt(), void this.fetch()));
       }
     }

@@ -18,7 +18,9 @@ local function lists(ids, id)
   return string.find(' ' .. ids .. ' ', ' ' .. id .. ' ', 1, true) ~= nil
 end
 
--- A partition deleted by hand, or its group destroyed, comes back where this owner is. Answers the entries read as set.
+-- A partition deleted by hand, or its group destroyed, comes back where this owner is. Answers what the owner may count
+-- on from there: what it said, or what is known at the end, or -1. Before the first entry the count is right for this
+-- moment only, because the owner has yet to pass entries of its window that are there no more.
 local function set_position(stream, id, read)
   local info = redis.pcall('XINFO', 'STREAM', stream)
   if info.err or not group_of(stream, group) then
@@ -26,10 +28,13 @@ local function set_position(stream, id, read)
     read = '-1'
   end
   info = stream_info(stream)
-  if read == '-1' or tonumber(read) > info['entries-added'] or info['last-generated-id'] == id then
-    read = int(read_at(info, id) or -1)
+  local at_end = not id_after(info['last-generated-id'], id)
+  local set = read
+  if read == '-1' or tonumber(read) > info['entries-added'] or at_end then
+    set = int(read_at(info, id) or -1)
+    read = at_end and set or '-1'
   end
-  redis.call('XGROUP', 'SETID', stream, group, id, 'ENTRIESREAD', read)
+  redis.call('XGROUP', 'SETID', stream, group, id, 'ENTRIESREAD', set)
   return read
 end
 
@@ -41,13 +46,9 @@ for s = 4, #KEYS do
   at = at + 12
   local raw = redis.call('HGET', KEYS[1], partition)
   local p = read_position(raw)
-  local answer = 'OK'
-  if p.epoch ~= epoch then
-    answer = 'FENCED'
-  elseif sequence <= p.sequence then
-    answer = 'OK' -- applied already
-  end
-  local apply = p.epoch == epoch and sequence > p.sequence
+  local answer, counted = 'OK', read
+  if p.epoch ~= epoch then answer = 'FENCED' end
+  local apply = p.epoch == epoch and sequence > p.sequence -- else it was applied before, or a later one was
   for _ = 1, letters do
     local id, count = ARGV[at], tonumber(ARGV[at + 1])
     if apply and not lists(p.done, id) then
@@ -64,21 +65,20 @@ for s = 4, #KEYS do
     local dropped_now = dropped ~= '-' and redis.call('HGET', KEYS[3], partition) or '0'
     local told = dropped ~= '-' and dropped_now ~= dropped and '-1' or read
     -- The quick way is the common one; the sampled commit, once a second, looks twice.
-    local set = told
+    counted = told
     if told == '-1' or string.find(flags, 'l', 1, true) then
-      set = set_position(stream, watermark, told)
+      counted = set_position(stream, watermark, told)
     elseif redis.pcall('XGROUP', 'SETID', stream, group, watermark, 'ENTRIESREAD', told).err then
-      set = set_position(stream, watermark, told)
+      counted = set_position(stream, watermark, told)
     end
-    if set ~= read then answer = { -1, tonumber(set), dropped_now } end
+    if counted ~= read then answer = { -1, tonumber(counted), dropped_now } end
     p.sequence, p.done, p.failures, p.mark, p.mark_crashes = sequence, done, failures, mark, tonumber(crashes)
     redis.call('HSET', KEYS[1], partition, write_position(p))
     if string.find(flags, 't', 1, true) then trim_committed(stream, keep_ms, false) end
   end
   if answer ~= 'FENCED' and string.find(flags, 'l', 1, true) then
     local row = group_of(stream, group)
-    local known = row and row['entries-read'] or -1
-    answer = { row and row['lag'] or -1, known, dropped ~= '-' and redis.call('HGET', KEYS[3], partition) or '0' }
+    answer = { row and row['lag'] or -1, tonumber(counted), dropped ~= '-' and redis.call('HGET', KEYS[3], partition) or '0' }
   end
   reply[#reply + 1] = answer
 end

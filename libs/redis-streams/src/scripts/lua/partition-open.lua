@@ -14,20 +14,7 @@ if tonumber(p.epoch) > tonumber(epoch) then return { 'FENCED', p.epoch } end
 
 local row = group_of(stream, group)
 if not row then
-  local found = redis.pcall('XINFO', 'STREAM', stream)
-  local at, read = ARGV[5], 0
-  if found.err then
-    if at == '$' then at = '0-0' end
-  else
-    local info = stream_info(stream)
-    if at == '$' or not id_after(info['last-generated-id'], at) then at = info['last-generated-id'] end
-    read = read_at(info, at)
-    if not read then
-      if ARGV[7] ~= info['first-entry'][1] then return { 'COUNT' } end
-      read = info['entries-added'] - info['length'] + tonumber(ARGV[6])
-    end
-  end
-  redis.call('XGROUP', 'CREATE', stream, group, at, 'MKSTREAM', 'ENTRIESREAD', int(read))
+  if not create_group(stream, group, ARGV[5], tonumber(ARGV[6]), ARGV[7]) then return { 'COUNT' } end
   row = group_of(stream, group)
 end
 

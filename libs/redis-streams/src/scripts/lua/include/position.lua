@@ -48,3 +48,22 @@ local function read_at(info, at)
   if id_after(info['first-entry'][1], at) then return info['entries-added'] - info['length'] end
   return nil
 end
+
+-- Makes a group that begins after `from` ('$': with what is sent from now on). Answers false when it begins amidst
+-- entries and `counted` is not how many there are from the first one, `first`, up to there.
+local function create_group(stream, group, from, counted, first)
+  local at, read = from, 0
+  if redis.pcall('XINFO', 'STREAM', stream).err then
+    if at == '$' then at = '0-0' end
+  else
+    local info = stream_info(stream)
+    if at == '$' or not id_after(info['last-generated-id'], at) then at = info['last-generated-id'] end
+    read = read_at(info, at)
+    if not read then
+      if first ~= info['first-entry'][1] then return false end
+      read = info['entries-added'] - info['length'] + counted
+    end
+  end
+  redis.call('XGROUP', 'CREATE', stream, group, at, 'MKSTREAM', 'ENTRIESREAD', int(read))
+  return true
+end
