@@ -111,6 +111,28 @@ onTopologies(BOTH, 'fencing', (world) => {
     expect(runs.contexts.slice(6).every(({ attempt, fencingToken }) => attempt === 1 && fencingToken > Number(stolen.split(' ')[0]))).toBe(true);
   });
 
+  it('a message whose handler still runs after the loss does not run again in the same process before that one has ended', async () => {
+    const stream = await world().stream(2);
+    const finish = gate();
+    const runs = new Runs();
+    const a = await world().consumer(stream, runs.handler((_, n) => (n === 1 ? finish.opened : undefined)), { engine: { shutdown: { drainMs: 5_000 } } });
+    const [first] = await world().client.sendMany(stream, [{ partition: 0, key: 'k', data: 1 }, { partition: 0, key: 'k', data: 2 }]);
+    await waitUntil(() => runs.contexts.length === 1, { what: 'it runs' });
+    await world().cli(['ZADD', keysOf(stream).sessions, 1, a.session!]);
+    await a.saw('session.lost');
+    await a.saw('session.joined', 2);
+    // The other partition is there again, and this one is not.
+    await world().client.send(stream, { partition: 1, key: 'o', data: 3 });
+    await waitUntil(() => runs.ofPartition(1).length === 1, { what: 'the other partition works' });
+    expect(runs.contexts[0]!.signal.aborted).toBe(true);
+    expect(runs.ofPartition(0)).toHaveLength(1);
+    finish.open();
+    await caughtUp(world(), stream, 2);
+    expect(runs.overlap).toBe(1);
+    expect(runs.of(first!.id).map(({ attempt }) => attempt)).toEqual([1, 1]);
+    expect(runs.ofKey('k').map(({ data }) => data)).toEqual([1, 1, 2]);
+  });
+
   it('of two consumers whose sessions end at the same time nobody keeps what the other one was given', async () => {
     const stream = await world().stream(6);
     const runs = new Runs();

@@ -103,6 +103,48 @@ onTopologies(BOTH, 'handling', (world) => {
     expect(runs.contexts).toHaveLength(101);
   });
 
+  it('reads more partitions than one blocking read takes, from one owner to the next', async () => {
+    const stream = await world().stream(200);
+    const runs = new Runs();
+    const a = await world().consumer(stream, runs.handler());
+    await a.owns(200);
+    const every = (n: number): Array<{ partition: number; key: string; data: number }> => Array.from({ length: 200 }, (_, partition) => ({ partition, key: 'k', data: n }));
+    await world().client.sendMany(stream, every(1));
+    await waitUntil(() => runs.contexts.length === 200, { what: 'each has its first' });
+    // One of each alone, so that none is read because of its neighbour.
+    for (const partition of [0, 63, 64, 127, 128, 199]) {
+      await world().client.send(stream, { partition, key: 'k', data: 2 });
+      await waitUntil(() => runs.ofPartition(partition).length === 2, { what: `partition ${partition} has its second` });
+    }
+    const b = await world().consumer(stream, runs.handler());
+    await Promise.all([a.owns(100), b.owns(100)]);
+    await world().client.sendMany(stream, every(3));
+    await waitUntil(() => runs.contexts.length === 406, { what: 'each has its next' });
+    await a.stop();
+    await b.owns(200);
+    await world().client.sendMany(stream, every(4));
+    await waitUntil(() => runs.contexts.length >= 606, { what: 'each has its last' });
+    await b.stop();
+    expect(runs.contexts).toHaveLength(606);
+    expect(runs.distinct).toBe(606);
+  });
+
+  it('reads messages of every size whole', async () => {
+    const stream = await world().stream(3);
+    const runs = new Runs();
+    await world().consumer(stream, runs.handler(), { prefetch: 8 });
+    // Around the sizes in which sockets and parsers cut, with characters of one to four bytes.
+    const texts = [1, 100, 16_380, 16_384, 32_767, 65_530, 65_536, 65_540, 131_072, 1_000_000].flatMap((size) => ['x', 'ü', '€', '😀'].map((letter) => letter.repeat(size / letter.length)));
+    const sent = await world().client.sendMany(stream, texts.map((data, i) => ({ key: `k${i % 7}`, data, headers: { n: String(i) } })));
+    await caughtUp(world(), stream, 3);
+    expect(runs.contexts).toHaveLength(texts.length);
+    for (const [i, { partition, id }] of sent.entries()) {
+      const context = runs.contexts.find((candidate) => candidate.partition === partition && candidate.id === id)!;
+      expect(context.data === texts[i], `message ${i}`).toBe(true);
+      expect(context.headers['n']).toBe(String(i));
+    }
+  });
+
   it('messages without a key are spread over the partitions and run side by side', async () => {
     const stream = await world().stream(3);
     const finish = gate();

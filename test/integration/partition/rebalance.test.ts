@@ -68,6 +68,7 @@ onTopologies(BOTH, 'rebalance', (world) => {
     const stream = await world().stream(10);
     const consumers = await Promise.all([1, 2, 3].map(() => world().consumer(stream, () => undefined, { engine: patient })));
     await settled(world(), stream, 3);
+    await waitUntil(() => consumers.flatMap(({ owned }) => owned).length === 10, { what: 'all are taken up' });
     expect(consumers.map(({ owned }) => owned.length).sort()).toEqual([3, 3, 4]);
   });
 
@@ -116,6 +117,41 @@ onTopologies(BOTH, 'rebalance', (world) => {
     await c.owns(2);
     sending = false;
     await load;
+  });
+
+  it('a partition whose handlers are idle pauses for a moment only, at a join and at a stop', async () => {
+    const stream = await world().stream(6);
+    const stay = await world().consumer(stream, () => undefined, { engine: patient });
+    await stay.owns(6);
+    const pauses: number[] = [];
+    // Who owned a partition last, until when; and who has it next, from when.
+    const until = new Map<number, number>();
+    const watch = (consumer: Consumer): void => {
+      consumer.engine.events.on('partition.revoked', ({ partition, drainMs }) => until.set(partition, performance.now() - drainMs));
+    };
+    const took = ({ partitions }: { partitions: ReadonlyArray<{ partition: number }> }): void => {
+      for (const { partition } of partitions) if (until.has(partition)) pauses.push(performance.now() - until.get(partition)!);
+    };
+    watch(stay);
+    for (let i = 0; i < 5; i++) {
+      const engine = world().engine(patient);
+      const joiner = engine.addPartitionConsumer({ stream, group: 'group' }, { message: () => undefined, assigned: took });
+      engine.events.on('partition.revoked', ({ partition, drainMs }) => until.set(partition, performance.now() - drainMs));
+      await engine.start();
+      await stay.owns(3);
+      await waitUntil(() => joiner.owned().length === 3, { what: 'the joiner has its share' });
+      const before = stay.all('partition.assigned').length;
+      const off = stay.engine.events.on('partition.assigned', ({ partition }) => took({ partitions: [{ partition }] }));
+      await engine.stop();
+      await stay.saw('partition.assigned', before + 3);
+      await stay.owns(6);
+      off();
+    }
+    expect(pauses).toHaveLength(30);
+    pauses.sort((x, y) => x - y);
+    // The machine has its moments; half of them say what is the rule.
+    expect(pauses[15]).toBeLessThan(100);
+    expect(pauses.at(-1)).toBeLessThan(600);
   });
 
   it('each partition moves as soon as it can, whatever the slowest handler among those that move does', async () => {
