@@ -87,7 +87,7 @@ describe('app.close()', () => {
     }
     const imports = [RedisStreamsModule.registerStream({ name: 'farewell', partitions: 1 })];
     const app = await apps.context(redis, { imports, providers: [Farewell] });
-    await app.close();
+    await apps.close(app);
     expect(await redis.cli('XLEN', '{farewell/0}:0')).toBe(1);
   });
 });

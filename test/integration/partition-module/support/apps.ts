@@ -32,8 +32,10 @@ export class Apps {
     return this.keep(await NestFactory.createApplicationContext(moduleOf(redis, metadata, options), QUIET));
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.open.splice(0).map((app) => app.close()));
+  /** Closes this one, and once only: Nest 11 runs the hooks again at a second close. Without one: all. */
+  async close(one?: INestApplicationContext): Promise<void> {
+    const closing = one ? this.open.splice(this.open.indexOf(one), 1) : this.open.splice(0);
+    await Promise.all(closing.map((app) => app.close()));
   }
 }
 
