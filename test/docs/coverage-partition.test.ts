@@ -51,6 +51,14 @@ describe('the documents tell all of partitions', () => {
     expect(missing([...fields, ...reasons].map((name) => `\`${name}\``), wire)).toEqual([]);
   });
 
+  it('docs/wire-format.md names everything the bell of a group says', () => {
+    const lua = ['join', 'include/group', ...readdirSync(join(src, 'scripts/lua')).filter((file) => file.startsWith('partition-')).map((file) => file.replace('.lua', ''))];
+    const said = new Set(lua.flatMap((name) => matches(read(`scripts/lua/${name}.lua`), /'PUBLISH', [^,]+, '(\w+)'/g)));
+    expect(said.size).toBeGreaterThan(5);
+    const row = wire.split('\n').find((line) => line.startsWith('| `{<stream>#<group>}:bell`')) ?? '';
+    expect(missing([...said].map((text) => `\`${text}\``), row)).toEqual([]);
+  });
+
   it('docs/partition.md names every option', () => {
     const options = ['RetentionOptions', 'StreamRegistration', 'RetryOptions', 'BackoffOptions', 'PartitionTuning', 'PartitionConsumerOptions', 'PartitionDefaults'].flatMap((name) => namesOf('options.ts', name));
     expect(options.length).toBeGreaterThan(25);
