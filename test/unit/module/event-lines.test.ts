@@ -66,7 +66,11 @@ describe('lines of partitions', () => {
   it('do not flood the log when every message fails alike; dead letters are told one by one', () => {
     vi.useFakeTimers();
     const down = (i: number): Error => Object.assign(new Error(`down ${i}`), { name: 'DatabaseDown' });
-    for (let i = 0; i < 100; i += 1) events.emit('partition.retried', { ...message, partition: i % 8, id: `${i}-0`, delayMs: 1, error: down(i) });
+    for (let i = 0; i < 100; i += 1) {
+      const error = down(i);
+      events.emit('partition.retried', { ...message, partition: i % 8, id: `${i}-0`, delayMs: 1, error });
+      events.emit('error', { error, context: { ...group, partition: i % 8, token: 42, attempt: 2, during: 'handling a message' } });
+    }
     events.emit('partition.retried', { ...message, delayMs: 1, error: new RangeError('another kind') });
     expect(lines).toHaveLength(2);
     vi.advanceTimersByTime(10_001);

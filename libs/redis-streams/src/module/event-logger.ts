@@ -12,12 +12,14 @@ export class EventLogger {
   private readonly troubled = new Set<string>();
   private readonly throttled = new Map<string, { readonly since: number; skipped: number }>();
   private readonly stackShown = new WeakSet<Error>();
+  /** Errors that came with an event of their own, whether or not its line was left out. */
+  private readonly told = new WeakSet<Error>();
 
   constructor(events: RedisStreamsEvents) {
     events.onAny((event) => {
       if (DEBUG_EVENTS.has(event.type) && !isDebugEnabled()) return;
       // What a hook or handler threw arrives as an event of its own and as `error`: the second of the two says nothing new.
-      if (event.type === 'error' && this.stackShown.has(event.error)) return;
+      if (event.type === 'error' && this.told.has(event.error)) return;
       this.write(this.afterTrouble(event) ?? lineOf(event));
     });
   }
@@ -36,6 +38,7 @@ export class EventLogger {
   }
 
   private write({ level, text, error, throttle }: EventLine): void {
+    if (error) this.told.add(error);
     const more = throttle === undefined ? '' : this.admit(throttle);
     if (more === undefined) return;
     const line = text + more;
