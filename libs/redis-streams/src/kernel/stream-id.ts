@@ -8,9 +8,10 @@ export function compareStreamIds(a: string, b: string): number {
 }
 
 const ID = /^\d{1,20}(-\d{1,20})?$/;
+const MAX_HALF = 2n ** 64n - 1n;
 
 export function isStreamId(text: unknown): text is string {
-  return typeof text === 'string' && ID.test(text);
+  return typeof text === 'string' && ID.test(text) && parts(text).every((half) => half <= MAX_HALF);
 }
 
 function parts(id: string): [bigint, bigint] {

@@ -22,6 +22,7 @@ const STAR = 42;
 const DOLLAR = 36;
 const MINUS = 45;
 const CR = 13;
+const ZERO = 48;
 const KEY = Buffer.from('key');
 const DATA = Buffer.from('data');
 const HEADERS = Buffer.from('headers');
@@ -138,7 +139,8 @@ export class XreadParser {
         this.at = at + 2;
         return sign * value;
       }
-      value = value * 10 + digit - 48;
+      if (digit < ZERO || digit > ZERO + 9) throw new Error(`the server answered XREAD with something else (byte ${digit} in a number)`);
+      value = value * 10 + digit - ZERO;
     }
     return undefined;
   }

@@ -47,7 +47,7 @@ export function resolveRegistration(input: StreamRegistration, namespace: string
   if (!connections.includes(connection)) problems.push({ path: `${path}.connection`, message: `must be one of the configured connections: ${connections.join(', ')} (got ${describe(connection)})` });
   const partitions = number('partitions', input.partitions, NaN, 1, 10_000);
   const shards = number('shards', input.shards, 1, 1, 1_024);
-  if (shards > partitions) problems.push({ path: `${path}.shards`, message: `must be at most the number of partitions, ${partitions} (got ${shards})` });
+  if (shards > partitions && partitions === input.partitions) problems.push({ path: `${path}.shards`, message: `must be at most the number of partitions, ${partitions} (got ${shards})` });
   const retention = input.retention ?? {};
   problems.push(...checkKeys(retention, ['maxEntries', 'keepMs', 'whenFull'], `${path}.retention`));
   const whenFull = retention.whenFull ?? 'reject';
