@@ -27,7 +27,7 @@ describe('isStreamId', () => {
     fc.assert(fc.property(id, (text) => { expect(isStreamId(text)).toBe(true); }));
   });
 
-  it.each(['', '-', '$', '+', '>', '1-', '-1', '1-2-3', 'a-1', '1 -2', ' 1-1', '1-1\n', '1.5-0', '123456789012345678901-0', undefined, null, 5, {}])('refuses %j', (value) => {
+  it.each(['', '-', '$', '+', '>', '1-', '-1', '1-2-3', 'a-1', '1 -2', ' 1-1', '1-1\n', '1.5-0', '123456789012345678901-0', '18446744073709551616-0', '0-18446744073709551616', undefined, null, 5, {}])('refuses %j', (value) => {
     expect(isStreamId(value)).toBe(false);
   });
 });

@@ -190,7 +190,7 @@ describe('Committer', () => {
     });
 
     it('tells those who wait that the partition has another owner, and the rest goes on', async () => {
-      const { c, log } = committer((call) => call.map(([partition]) => (partition === 1 ? 'FENCED' : 12)));
+      const { c, log } = committer((call) => call.map(([partition]) => (partition === 1 ? 'FENCED' : { lag: 12, entriesRead: 5, dropped: '0' })));
       const [a, b] = [new Counted(0), new Counted(1)];
       const [first, second] = [outcome(c.flush(a.owned)), outcome(c.flush(b.owned))];
       await pass(0);
@@ -198,7 +198,7 @@ describe('Committer', () => {
       expect(await second).toBeInstanceOf(FencedError);
       expect(await second).toMatchObject({ resource: 's/1', token: 7 });
       expect(log).toEqual(['committed 0:1', 'fenced 1']);
-      expect(a.answers).toEqual([[1, 12]]);
+      expect(a.answers).toEqual([[1, { lag: 12, entriesRead: 5, dropped: '0' }]]);
       expect(b.answers).toEqual([]);
     });
 

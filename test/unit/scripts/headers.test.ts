@@ -23,11 +23,13 @@ describe.each(files)('%s', (file) => {
   it('says what it is for, then its KEYS, ARGV and Reply', () => {
     expect(source.startsWith('#!lua')).toBe(true);
     expect(text.split('\n')[0]).toMatch(/^-- [A-Z].{20,}/);
-    for (const word of ['KEYS', 'ARGV', 'Reply']) expect(text).toMatch(new RegExp(`^-- ${word} `, 'm'));
+    const takesNothing = !source.includes('ARGV[');
+    for (const word of ['KEYS', 'Reply', ...(takesNothing ? [] : ['ARGV'])]) expect(text).toMatch(new RegExp(`^-- ${word} `, 'm'));
   });
 
   it.each(['KEYS', 'ARGV'] as const)('numbers its %s without a gap, and uses none beyond them', (word) => {
     const described = section(text, word);
+    if (word === 'ARGV' && !source.includes('ARGV[')) return expect(described).toBe('');
     const numbers = [...described.matchAll(/(?:^|\s)(\d+)(?:\.\.\.)? (?=\S)/g)].map((match) => Number(match[1])).filter((n, i, all) => n === (i === 0 ? 1 : all[i - 1]! + 1));
     expect(numbers[0]).toBe(1);
     const open = /\d+\.\.\. /.test(described);
@@ -45,5 +47,13 @@ describe.each(files)('%s', (file) => {
 it('what keeps sessions alive or ends work runs when memory is full', () => {
   const allowed = files.filter((file) => read(file).startsWith('#!lua flags=allow-oom')).sort();
   expect(allowed).toEqual(expect.arrayContaining(['heartbeat.lua', 'lease-leave.lua', 'lease-retire.lua', 'lease-settle.lua']));
-  expect(allowed).not.toContain('lease-announce.lua');
+  expect(allowed).toEqual(expect.arrayContaining(['partition-commit.lua', 'partition-leave.lua', 'partition-open.lua', 'partition-plan.lua', 'partition-sync.lua']));
+  for (const adding of ['lease-announce.lua', 'partition-produce.lua']) expect(allowed).not.toContain(adding);
+});
+
+it('only one script of the partition capability makes an owner, and only a commit or a seek moves a position that is there', () => {
+  const partition = files.filter((file) => file.startsWith('partition-'));
+  // An owner is written as "session epoch"; the others only ever write "- epoch".
+  expect(partition.filter((file) => /'HSET', KEYS\[[28]\], [^\n]*\bme \.\. ' '/.test(read(file)))).toEqual(['partition-sync.lua']);
+  expect(partition.filter((file) => /XGROUP', 'SETID'/.test(read(file)))).toEqual(['partition-commit.lua', 'partition-seek.lua']);
 });
