@@ -107,6 +107,29 @@ onTopologies(BOTH, 'batches', (world) => {
     expect(Math.max(...seen.sizes.slice(-20))).toBeGreaterThan(1);
   });
 
+  it('a message that failed is alone also when new ones wait with it', async () => {
+    const stream = await world().stream(1);
+    const seen = new Batches();
+    const finish = gate();
+    const consumer = await world().consumer(stream, seen.handler((data, { messages: list }) => {
+      if (data[0] === 'm0' && list[0]!.attempt === 1) throw new Error('once');
+      if (data[0] === 'm1') return finish.opened;
+    }), { batch: 10, retry: { ...retry, initialMs: 50, maxMs: 50 } });
+    await world().client.sendMany(stream, messages(1, 20));
+    await consumer.saw('partition.retried');
+    const due = performance.now() + 50;
+    await world().client.sendMany(stream, messages(1, 20, 1));
+    await waitUntil(() => seen.contexts.length === 2, { what: 'the partition is busy' });
+    await world().client.sendMany(stream, messages(5, 20, 2));
+    // Read and due, both: nothing shows it, so this takes longer than either.
+    await waitUntil(() => performance.now() > due + 100, { what: 'its delay is over' });
+    finish.open();
+    await caughtUp(world(), stream, 1);
+    expect(seen.contexts.find(({ messages: list }) => list[0]!.attempt === 2)!.messages.map(({ data }) => data)).toEqual(['m0']);
+    expect(seen.sizes.slice(0, 3)).toEqual([1, 1, 1]);
+    expect(seen.handled).toHaveLength(8);
+  });
+
   it('one message that cannot be handled is parked alone; its neighbours and its key go on', async () => {
     const stream = await world().stream(1);
     await world().client.sendMany(stream, messages(20, 4));
