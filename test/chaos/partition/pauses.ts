@@ -18,7 +18,9 @@ export interface Pauses {
   readonly moves: readonly Move[];
   /** How long each message that came while its partition moved had to wait for a handler, in ms since it was stored. */
   readonly movedWaits: readonly number[];
-  /** The same for all others. */
+  /** From when a new owner may hand over to its first message, where one had come before. */
+  readonly firstReads: readonly number[];
+  /** The same as `movedWaits` for all others. */
   readonly otherWaits: readonly number[];
   /** Changes of owner without a clean hand-over. */
   readonly unclean: number;
@@ -43,11 +45,14 @@ export function pausesOf(entries: readonly Entry[], since: number): Pauses {
   }
   const movedWaits: number[] = [];
   const otherWaits: number[] = [];
+  const firstReads = new Map<Tenure, number>();
   for (const { kind, partition, token, at, detail } of entries) {
     if (kind !== 'attempt' || at < since) continue;
     const tenure = byToken.get(`${partition} ${token}`);
     const storedAt = Number(detail.split('-')[0]);
-    (storedAt <= (tenure?.activeAt ?? Infinity) ? movedWaits : otherWaits).push(at - storedAt);
+    const activeAt = tenure?.activeAt;
+    if (tenure && activeAt !== undefined && storedAt < activeAt && !firstReads.has(tenure)) firstReads.set(tenure, Math.max(0, at - activeAt));
+    (storedAt <= (activeAt ?? Infinity) ? movedWaits : otherWaits).push(at - storedAt);
   }
-  return { moves, movedWaits, otherWaits, unclean };
+  return { moves, movedWaits, otherWaits, firstReads: [...firstReads.values()], unclean };
 }

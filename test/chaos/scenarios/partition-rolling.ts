@@ -9,7 +9,7 @@ import type { Outcome, Scenario, ScenarioContext } from '../scenario.js';
 const TTL_MS = 10_000;
 const WORKERS = 10;
 const PARTITIONS = 64;
-const PER_SECOND = 1_500;
+const PER_SECOND = 1_000;
 const SHORT_PER_SECOND = 400;
 const PREFETCH = 256;
 /** On a machine with nothing else to do. */
@@ -26,6 +26,13 @@ const spread = (name: string, values: readonly number[]): Record<string, number>
 
 const partsOf = ({ parts: [drain, grant, ready] }: Move): string => `drain ${rounded(drain)} + grant ${rounded(grant)} + ready ${rounded(ready)} ms`;
 
+function settled(world: PartitionWorld): Promise<unknown> {
+  return world.until('the group has settled', async () => {
+    const { settled: all, members } = await world.client.assignment(world.ref);
+    return all && members.length === WORKERS;
+  }, 20_000, 20);
+}
+
 /** Restarts every process in turn, each under its name. `keepSeats`: their seats are kept meanwhile. */
 async function restartAll(world: PartitionWorld, rounds: number, perRound: number, keepSeats: boolean): Promise<void> {
   const { rng, say } = world.context;
@@ -33,6 +40,7 @@ async function restartAll(world: PartitionWorld, rounds: number, perRound: numbe
     for (const member of rng.shuffle(world.members).slice(0, perRound)) {
       await world.stop(member);
       await world.spawn({ name: member.name });
+      await settled(world); // as an orchestrator waits until the new one is ready
       await sleep(rng.int(0, 100)); // any phase of the others' heartbeats
     }
     say(`round ${round} of ${rounds}: ${perRound} processes restarted${keepSeats ? ', seats kept' : ''}`);
@@ -56,10 +64,7 @@ async function play(context: ScenarioContext, rounds: number, perRound: number, 
   const tuning = { prefetch: PREFETCH, ...(keepSeats ? { rejoinMs: 30_000 } : {}) };
   return PartitionWorld.with(context, { partitions: PARTITIONS, ttlMs: TTL_MS, tuning, modes: keepSeats ? ['auto'] : ['auto', 'manual', 'batch'] }, async (world) => {
     await world.spawnMany(WORKERS);
-    await world.until('the group has settled', async () => {
-      const { settled, members } = await world.client.assignment(world.ref);
-      return settled && members.length === WORKERS;
-    });
+    await settled(world);
     const load = new PartitionLoad(world, { perSecond: context.short ? SHORT_PER_SECOND : PER_SECOND, keys: 1_000, maxWorkMs: 0, rng: context.rng.fork() });
     await sleep(500); // the load is steady
     const beganAt = world.now();
@@ -72,7 +77,7 @@ async function play(context: ScenarioContext, rounds: number, perRound: number, 
     breaches.push(...broken);
     if ((counts['reruns'] ?? 0) > 0) breaches.push(`${counts['reruns']} re-runs although nobody died`);
     if (load.failures.length > 0) breaches.push(`${load.failures.length} sends failed: ${load.failures[0]}`);
-    const { moves, movedWaits, otherWaits, unclean } = pausesOf(entries, beganAt);
+    const { moves, movedWaits, otherWaits, firstReads, unclean } = pausesOf(entries, beganAt);
     if (unclean > 0) breaches.push(`${unclean} partitions changed hands without a clean hand-over`);
     const restarts = rounds * perRound;
     breaches.push(...movesAllowed(moves, restarts, keepSeats, (label) => world.nameOf(label)));
@@ -83,7 +88,7 @@ async function play(context: ScenarioContext, rounds: number, perRound: number, 
     // With its seat kept a partition waits for its process to start: that is what was asked for.
     if (!keepSeats && longest > allowed) breaches.push(`a partition that moved was paused for ${rounded(longest)} ms (allowed ${allowed})`);
     if (otherWaits.length > 0 && summarize(otherWaits).p99 > allowed) breaches.push(`messages of partitions that did not move waited ${summarize(otherWaits).p99} ms at p99 (allowed ${allowed})`);
-    return { verdict: { ...counts, restarts, moves: moves.length, ...spread('pause', pauses), slowestPause: slowest && partsOf(slowest), ...spread('movedWait', movedWaits), ...spread('otherWait', otherWaits) }, breaches };
+    return { verdict: { ...counts, restarts, moves: moves.length, ...spread('pause', pauses), slowestPause: slowest && partsOf(slowest), ...spread('firstRead', firstReads), ...spread('movedWait', movedWaits), ...spread('otherWait', otherWaits) }, breaches };
   });
 }
 
