@@ -43,7 +43,7 @@ const RETRY_MS = 100;
 export class Holdings {
   private readonly holdings = new Map<number, Holding>();
   /** Lost partitions whose handlers still run here: the same key must not run twice in one process. */
-  private readonly leftovers = new Map<number, OwnedPartition>();
+  private readonly leftovers = new Set<OwnedPartition>();
   private readonly committers = new Map<number, Committer>();
   private paused: 'all' | ReadonlySet<number> = new Set();
 
@@ -144,10 +144,9 @@ export class Holdings {
     if (earlier) this.lose([partition], 'fenced');
     const holding: Holding = { partition, token, leaving: false };
     this.holdings.set(partition, holding);
-    const leftover = this.leftovers.get(partition);
-    this.leftovers.delete(partition);
-    // A handler of the time before still runs in this process. It was told to end; wait for it as for a drain.
-    if (leftover) await leftover.settled(this.host.drainMs);
+    // Handlers of the time before may still run in this process. They were told to end; wait for them as for a drain.
+    const leftovers = [...this.leftovers].filter((owned) => owned.partition === partition);
+    await Promise.all(leftovers.map((owned) => owned.settled(this.host.drainMs)));
     while (this.holdings.get(partition) === holding && !holding.leaving && this.host.session() === session) {
       try {
         const reply = await this.store.open(partition, token, from === 'dead', this.options.startFrom);
@@ -192,8 +191,8 @@ export class Holdings {
     if (!owned) return;
     this.reader.remove(owned);
     owned.end(reason);
-    this.leftovers.set(partition, owned);
-    owned.whenQuiet(() => this.leftovers.get(partition) === owned && this.leftovers.delete(partition));
+    this.leftovers.add(owned);
+    owned.whenQuiet(() => this.leftovers.delete(owned));
   }
 
   private ownerHost(session: string): PartitionOwnerHost {

@@ -85,7 +85,8 @@ export class PartitionProducer {
    */
   async sendMany(messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
     if (this.closed) throw new ClosedError(`producer of "${this.name}"`);
-    const stream = await this.known();
+    // Without a wait when none is needed: what is sent after this call stands behind it.
+    const stream = this.stream && this.waiting.size === 0 ? this.stream : await this.known();
     const encoded = messages.map((message, i) => this.encode(stream, message, `messages[${i}]`));
     const settled = await Promise.allSettled(encoded.map((item) => this.batcher(stream, item.partition).add(item)));
     return settled.map((result) => {

@@ -1,7 +1,16 @@
+-- Neighbours of an id. Sequences from 10^15 on are beyond what Lua counts exactly; none is ever given out, but a position
+-- "before this moment" is written as the last id of the millisecond before.
 local function id_before(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  if #seq > 15 then return ms .. '-999999999999999' end
   if tonumber(seq) > 0 then return ms .. '-' .. int(tonumber(seq) - 1) end
-  return int(math.max(0, tonumber(ms) - 1)) .. '-9007199254740991'
+  return int(math.max(0, tonumber(ms) - 1)) .. '-999999999999999'
+end
+
+local function id_next(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  if #seq > 15 then return int(tonumber(ms) + 1) .. '-0' end
+  return ms .. '-' .. int(tonumber(seq) + 1)
 end
 
 -- Up to where every group is through with a stream: nil when there is no group, which may still want all of it.
@@ -27,8 +36,7 @@ end
 local function trim_committed(stream, keep_ms, exactly)
   local cut = committed_by_all(stream)
   if not cut or cut == '0-0' then return 0 end
-  local ms, seq = string.match(cut, '^(%d+)-(%d+)$')
-  cut = ms .. '-' .. int(tonumber(seq) + 1) -- MINID keeps the id it names
+  cut = id_next(cut) -- MINID keeps the id it names
   if keep_ms > 0 then
     local young = int(now_ms - keep_ms) .. '-0'
     if id_after(cut, young) then cut = young end
