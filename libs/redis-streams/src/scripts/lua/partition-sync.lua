@@ -51,12 +51,13 @@ if freed then redis.pcall('PUBLISH', bell, 'free') end
 
 local due = ''
 if planned ~= generation then
-  -- One plans, the others are rung when it has; one that dies over it is not waited for long.
+  -- One plans, the others are rung when it has; one that dies over it, or tries again and again, is not waited for long.
   local planner, until_ms = string.match(state[4] or '', '^(%S+) (%d+)$')
-  if planner and planner ~= me and tonumber(until_ms) > now_ms and live(planner) then
+  local taken = planner and tonumber(until_ms) > now_ms and live(planner)
+  if taken and planner ~= me then
     due = 'WAIT'
   else
-    redis.call('HSET', KEYS[6], 'planner', me .. ' ' .. int(now_ms + tonumber(ARGV[5])))
+    if not taken then redis.call('HSET', KEYS[6], 'planner', me .. ' ' .. int(now_ms + tonumber(ARGV[5]))) end
     due = 'PLAN'
   end
 end
