@@ -12,7 +12,8 @@ function calls(onExpired: (delivery: Delivery) => void = () => undefined) {
     onExpired(delivery);
   });
   const begin = (): Delivery & { reason?: Error } => {
-    const delivery = { over: false, startedAt: performance.now(), abort(reason: Error) { this.reason = reason; } } as unknown as Delivery & { reason?: Error };
+    const told = { over: false, startedAt: performance.now(), reason: undefined as Error | undefined, abort: (reason: Error) => void (told.reason = reason) };
+    const delivery = told as unknown as Delivery & { reason?: Error };
     made.begin(delivery);
     return delivery;
   };

@@ -1,16 +1,347 @@
-import { describe, expect, it, vi } from 'vitest';
+import * as fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Coordinator, type CoordinatorHost } from '../../../libs/redis-streams/dist/partition/coordinator.js';
 import { RedisStreamsEvents } from '../../../libs/redis-streams/dist/observability/events.js';
-import type { GroupStore } from '../../../libs/redis-streams/dist/partition/group-store.js';
+import type { GroupStore, SyncReply } from '../../../libs/redis-streams/dist/partition/group-store.js';
+import { type Fate, FakeGroup, FakeMember } from './support/fake-group.js';
+
+const TTL = 3_000;
+/** Two heartbeats and a second. */
+const SETTLED = (2 * TTL) / 3 + 1_000;
+
+beforeEach(() => { vi.useFakeTimers(); });
+afterEach(() => { vi.useRealTimers(); });
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+const sizes = (members: readonly FakeMember[]): number[] => members.map(({ held }) => held.size).sort((a, b) => a - b);
+
+/** Everything owned once, by those alive, evenly, under the tokens the server knows. */
+function expectSettled(group: FakeGroup, members: readonly FakeMember[]): void {
+  const held = members.flatMap((member) => [...member.held].map(([partition, token]) => [partition, { session: member.session, token }] as const)).sort(([a], [b]) => a - b);
+  expect(held).toEqual(Array.from({ length: group.partitions }, (_, partition) => [partition, group.owners.get(partition)]));
+  const [least, most] = [Math.min(...sizes(members)), Math.max(...sizes(members))];
+  expect(most - least).toBeLessThanOrEqual(1);
+  expect(group.planned).toBe(group.generation);
+  expect(group.breaches).toEqual([]);
+}
+
+async function started(partitions: number, members: number): Promise<{ group: FakeGroup; members: FakeMember[] }> {
+  const made = new FakeGroup(partitions);
+  const list = Array.from({ length: members }, (_, i) => new FakeMember(made, `m${i}`, TTL));
+  for (const member of list) member.join();
+  await pass(SETTLED);
+  return { group: made, members: list };
+}
+
+async function end(members: readonly FakeMember[]): Promise<void> {
+  await Promise.all([...members.map((member) => member.stop()), pass(2_000)]);
+}
 
 describe('Coordinator', () => {
+  it('one alone gets everything, and then looks only when a heartbeat says so', async () => {
+    const { group: g, members } = await started(12, 1);
+    expectSettled(g, members);
+    const before = g.calls;
+    await pass(TTL * 10);
+    expect(g.calls - before).toBeLessThanOrEqual(31); // one short look a heartbeat
+    await end(members);
+  });
+
+  it('one that joins gets its share at once, by bells alone, and nobody else\'s partition is touched', async () => {
+    const { group: g, members } = await started(12, 3);
+    const fourth = new FakeMember(g, 'm3', TTL);
+    const tokens = new Map(g.owners);
+    fourth.join();
+    await pass(60);
+    expectSettled(g, [...members, fourth]);
+    expect([...g.owners].filter(([partition, { token }]) => tokens.get(partition)!.token !== token)).toHaveLength(3);
+    await end([...members, fourth]);
+  });
+
+  it('without any bell it takes a heartbeat or two', async () => {
+    const { group: g, members } = await started(12, 3);
+    g.bellTravel = () => undefined;
+    const fourth = new FakeMember(g, 'm3', TTL);
+    fourth.join();
+    await pass(SETTLED);
+    expectSettled(g, [...members, fourth]);
+    await end([...members, fourth]);
+  });
+
+  it('a dead member\'s partitions are taken at its deadline, and are said to be of a dead one', async () => {
+    const { group: g, members } = await started(12, 3);
+    const [dead, ...rest] = members as [FakeMember, ...FakeMember[]];
+    const its = [...dead.held.keys()];
+    dead.kill();
+    await pass(TTL + SETTLED);
+    dead.held.clear();
+    expectSettled(g, rest);
+    const taken = rest.flatMap(({ granted }) => granted).filter(({ from }) => from === 'dead').map(({ partition }) => partition);
+    expect(taken.sort((a, b) => a - b)).toEqual(its.sort((a, b) => a - b));
+    await end(members);
+  });
+
+  it('a moved partition is granted only when its owner has let go, however long that takes; the others are not asked', async () => {
+    const { group: g, members: [first] } = await started(4, 1) as { group: FakeGroup; members: [FakeMember] };
+    first.drainMs = () => 1_900;
+    const second = new FakeMember(g, 'm1', TTL);
+    second.join();
+    await pass(1_800);
+    expect([first.held.size, second.held.size]).toEqual([4, 0]);
+    expect(first.revoked[0]).toHaveLength(2);
+    await pass(200);
+    expectSettled(g, [first, second]);
+    await end([first, second]);
+  });
+
+  it('one that leaves in good order: its partitions are elsewhere within milliseconds', async () => {
+    const { group: g, members } = await started(12, 4);
+    const [leaver, ...rest] = members as [FakeMember, ...FakeMember[]];
+    const left = leaver.leave();
+    await pass(80);
+    await left;
+    expectSettled(g, rest);
+    await end(rest);
+  });
+
+  it('an answer that was lost is found out: what it granted is granted again under the same token', async () => {
+    const { group: g, members } = await started(4, 1);
+    let lose = 3;
+    g.fate = (what, session) => (what === 'sync' && session.startsWith('m1') && lose-- > 0 ? 'lost' : 'ok');
+    const second = new FakeMember(g, 'm1', TTL);
+    second.join();
+    await pass(1_000);
+    expectSettled(g, [...members, second]);
+    await end([...members, second]);
+    // The very grant is lost.
+    const again = await started(4, 1);
+    let granting = true;
+    again.group.fate = (what, session) => (what === 'sync' && session.startsWith('m1') && granting && again.group.planned === again.group.generation && again.members[0]!.held.size === 2 ? (granting = false, 'lost') : 'ok');
+    const late = new FakeMember(again.group, 'm1', TTL);
+    late.join();
+    await pass(1_000);
+    expectSettled(again.group, [...again.members, late]);
+    expect(late.granted.map(({ from }) => from)).toContain('regranted');
+    await end([...again.members, late]);
+  });
+
+  it('what was granted without our knowing, and is not for us any more, is free for others', async () => {
+    const { group: g, members } = await started(3, 1);
+    let deaf = true;
+    g.fate = (what, session) => (what === 'sync' && session.startsWith('m1') && deaf ? 'lost' : 'ok');
+    const second = new FakeMember(g, 'm1', TTL);
+    second.join();
+    await pass(1_500); // the plan is the second's to make; then it is the first's
+    expect([...g.owners.values()].filter(({ session }) => session === 'm1:1')).toHaveLength(1); // granted, unknown to it
+    const third = new FakeMember(g, 'm0b', TTL);
+    third.join();
+    await pass(600);
+    deaf = false;
+    await pass(1_000);
+    expectSettled(g, [...members, second, third]);
+    await end([...members, second, third]);
+  });
+
+  it('a release whose answer was lost is said again, and is not taken for a release of the next grant', async () => {
+    const { group: g, members } = await started(4, 2);
+    let lose = 2;
+    g.fate = (what) => (what === 'sync' && lose-- > 0 ? 'lost' : 'ok');
+    const [first] = members as [FakeMember, FakeMember];
+    const [partition, token] = [...first.held][0]!;
+    first.held.delete(partition);
+    first.coordinator.release(partition, token); // fenced, say: it is still in its target
+    await pass(1_000);
+    expectSettled(g, members);
+    expect(first.held.get(partition)).toBeGreaterThan(token);
+    await end(members);
+  });
+
+  it('a fence that somebody has raised is stepped over by the next grant', async () => {
+    const [only] = (await started(1, 1)).members as [FakeMember];
+    const token = only.held.get(0)!;
+    only.held.delete(0);
+    only.coordinator.release(0, token, token + 1_000);
+    await pass(100);
+    expect(only.held.get(0)).toBeGreaterThan(token + 1_000);
+    await end([only]);
+  });
+
+  describe('plans', () => {
+    it('one for a roster that has changed meanwhile is not installed, and made anew', async () => {
+      const g = new FakeGroup(6);
+      const [a, b, c] = ['a', 'b', 'c'].map((name) => new FakeMember(g, name, TTL)) as [FakeMember, FakeMember, FakeMember];
+      const plans: Array<[number, number]> = [];
+      for (const member of [a, b, c]) member.events.on('partition.planned', ({ generation, members }) => plans.push([generation, members]));
+      let slow = true;
+      g.travel = () => (slow ? 40 : 1);
+      a.join();
+      await pass(130); // has the roster, and plans
+      b.join();
+      c.join();
+      await pass(500);
+      slow = false;
+      await pass(SETTLED);
+      expectSettled(g, [a, b, c]);
+      for (const [generation, members] of plans) expect([generation, members]).toEqual([generation, generation]); // each joined one by one: generation n has n members
+      await end([a, b, c]);
+    });
+
+    it('a planner that dies over it is waited for a second, not longer', async () => {
+      const { group: g, members } = await started(4, 2);
+      const third = new FakeMember(g, 'm2', TTL);
+      g.fate = (what, session) => (what === 'plan' && session.startsWith('m2') ? 'refused' : 'ok');
+      third.join();
+      await pass(200);
+      expect(g.planned).toBeLessThan(g.generation);
+      third.kill();
+      await pass(1_200);
+      expect(g.planned).toBe(g.generation);
+      await end([...members, third]);
+    });
+
+    it('a planner that lives, but whose plans do not arrive, is not waited for for ever', async () => {
+      const { group: g, members } = await started(4, 2);
+      const third = new FakeMember(g, 'm2', TTL);
+      g.fate = (what, session) => (what !== 'sync' && session.startsWith('m2') ? 'refused' : 'ok');
+      third.join();
+      await pass(1_100);
+      expect(g.planned).toBe(g.generation);
+      await pass(200);
+      expectSettled(g, [...members, third]);
+      await end([...members, third]);
+    });
+
+    it('an answer to a plan that was lost: the plan stands', async () => {
+      const { group: g, members } = await started(4, 1);
+      let lose = 1;
+      g.fate = (what) => (what === 'plan' && lose-- > 0 ? 'lost' : 'ok');
+      const second = new FakeMember(g, 'm1', TTL);
+      second.join();
+      await pass(1_000);
+      expectSettled(g, [...members, second]);
+      await end([...members, second]);
+    });
+  });
+
+  it('a session that ended while an answer was under way is not granted anything by it', async () => {
+    const g = new FakeGroup(2);
+    const member = new FakeMember(g, 'a', TTL);
+    g.travel = () => 200;
+    member.join();
+    await pass(900); // planned; the granting look is under way
+    member.session = 'a:other';
+    await pass(300);
+    expect(member.held.size).toBe(0);
+    await end([member]);
+  });
+
+  it('tells of errors that will not pass by themselves, and goes on', async () => {
+    const { group: g, members: [only] } = await started(2, 1) as { group: FakeGroup; members: [FakeMember] };
+    const store = (only.coordinator as unknown as { store: { sync: unknown } }).store;
+    const { sync } = store;
+    store.sync = () => Promise.reject(new Error('WRONGTYPE Operation against a key'));
+    only.coordinator.sync();
+    await pass(2_500);
+    expect(only.troubles.length).toBeGreaterThan(1);
+    expect(only.troubles.length).toBeLessThan(5);
+    store.sync = sync;
+    await pass(2_000);
+    expectSettled(g, [only]);
+    await end([only]);
+  });
+
+  it('hears of pauses with every look', async () => {
+    const { group: g, members } = await started(2, 1);
+    g.paused = new Set([1]);
+    g.ring('paused');
+    await pass(20);
+    expect(members[0]!.paused).toEqual(new Set([1]));
+    await end(members);
+  });
+
+  it('a ring that says that something is free is no work for who waits for nothing', async () => {
+    const { group: g, members } = await started(4, 2);
+    await pass(50);
+    const before = g.calls;
+    for (const message of ['free', 'joined', 'away']) g.ring(message);
+    await pass(100);
+    expect(g.calls).toBe(before);
+    g.ring('evicted');
+    await pass(100);
+    expect(g.calls).toBeGreaterThan(before);
+    await end(members);
+  });
+
+  it('leaves no timer behind', async () => {
+    const { members } = await started(4, 3);
+    await end(members);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('whatever comes and goes, whatever is lost on the way: no two live ones ever hold the same, and it all comes to rest', async () => {
+    const fate = fc.constantFrom<Fate>('ok', 'ok', 'ok', 'ok', 'lost', 'refused');
+    const event = fc.tuple(fc.constantFrom('join', 'join', 'join', 'kill', 'kill', 'leave', 'evict', 'fence'), fc.nat({ max: 30 }), fc.nat({ max: 900 }));
+    const life = fc.record({
+      partitions: fc.integer({ min: 1, max: 12 }), events: fc.array(event, { minLength: 1, maxLength: 14 }), fates: fc.array(fate, { minLength: 1, maxLength: 30 }),
+      travels: fc.array(fc.constantFrom(0, 1, 3, 20, 150, 700), { minLength: 1, maxLength: 8 }), bells: fc.array(fc.constantFrom(1, 5, 80, undefined), { minLength: 1, maxLength: 6 }),
+      drains: fc.array(fc.constantFrom(0, 1, 40, 400), { minLength: 1, maxLength: 5 }),
+    });
+    await fc.assert(fc.asyncProperty(life, async ({ partitions, events, fates, travels, bells, drains }) => {
+      const g = new FakeGroup(partitions);
+      const turn = <T>(list: readonly T[]): (() => T) => {
+        let i = 0;
+        return () => list[i++ % list.length]!;
+      };
+      g.fate = turn(fates);
+      g.travel = turn(travels);
+      g.bellTravel = turn(bells);
+      const drainMs = turn(drains);
+      const all: FakeMember[] = [];
+      let alive: FakeMember[] = [];
+      const start = (): void => {
+        const member = new FakeMember(g, `m${all.length}`, TTL);
+        member.drainMs = drainMs;
+        all.push(member);
+        alive.push(member);
+        member.join();
+      };
+      start();
+      const leaving: Array<Promise<void>> = [];
+      for (const [what, n, ms] of events) {
+        const member = alive[n % Math.max(1, alive.length)];
+        if (what === 'join' || !member) start();
+        else if (what === 'evict') g.evict((partition) => partition % 3 === n % 3);
+        else if (what === 'fence') { // a commit of its was refused
+          const [partition, token] = [...member.held][n % Math.max(1, member.held.size)] ?? [];
+          if (partition !== undefined && token !== undefined && member.held.delete(partition)) member.coordinator.release(partition, token, g.epoch + n);
+        } else if (alive.length > 1) {
+          alive = alive.filter((other) => other !== member);
+          if (what === 'kill') member.kill();
+          else leaving.push(member.leave());
+        }
+        await pass(ms);
+      }
+      expect(g.breaches).toEqual([]);
+      g.fate = () => 'ok';
+      g.travel = () => 1;
+      const before = g.calls;
+      await pass(TTL + 2_500 + SETTLED);
+      await Promise.all(leaving);
+      for (const member of all) if (!alive.includes(member)) member.held.clear();
+      expectSettled(g, alive);
+      expect((g.calls - before) / all.length).toBeLessThan(60); // and nobody is busy asking
+      await end(all);
+    }), { numRuns: 300 });
+  }, 60_000);
+
   it('that was asked to look while it had no session looks when it has one again', async () => {
+    vi.useRealTimers();
     const looks: string[] = [];
     const store = {
       stream: 's', group: 'g', partitions: 1,
-      sync: async (session: string) => {
+      sync: async (session: string): Promise<SyncReply> => {
         looks.push(session);
-        return { planned: '0', revision: '0', due: '', paused: new Set(), nextAwayMs: -1, changed: false, version: '0.0', rows: [] };
+        return { due: '', paused: new Set(), nextAwayMs: -1, changed: false, version: '0.0', rows: [] };
       },
     } as unknown as GroupStore;
     let session: { id: string; member: string } | undefined;
