@@ -74,6 +74,8 @@ export class PartitionWindow<T> {
   private readonly failedBefore: Map<string, number>;
   private readonly failing = new Map<string, number>();
   private aheadCount = 0;
+  /** Entries in all chains' `waiting`. */
+  private waitingCount = 0;
 
   constructor(
     private readonly bounds: WindowBounds,
@@ -117,6 +119,8 @@ export class PartitionWindow<T> {
 
   /** The next entry that may be handled, or undefined. `joining`: keys that the caller's batch runs already. */
   take(joining?: ReadonlySet<string>): WindowEntry<T> | undefined {
+    const next = joining && this.joined(joining);
+    if (next) return next;
     const released = this.ready.shift();
     if (released) return released;
     while (this.next < this.entries.length) {
@@ -134,6 +138,21 @@ export class PartitionWindow<T> {
         return entry;
       }
       chain.waiting.push(entry);
+      this.waitingCount++;
+    }
+    return undefined;
+  }
+
+  /** The next of a key that the batch runs already: while another batch ran, what followed has gathered behind it. */
+  private joined(joining: ReadonlySet<string>): WindowEntry<T> | undefined {
+    if (this.waitingCount === 0) return undefined;
+    for (const key of joining) {
+      const chain = this.chains.get(key);
+      const entry = chain?.waiting.shift();
+      if (!chain || !entry) continue;
+      this.waitingCount--;
+      chain.running++;
+      return entry;
     }
     return undefined;
   }
@@ -166,6 +185,7 @@ export class PartitionWindow<T> {
     if (!chain || chain.running === 1) return true;
     chain.running--;
     chain.waiting.unshift(entry);
+    this.waitingCount++;
     return false;
   }
 
@@ -201,6 +221,7 @@ export class PartitionWindow<T> {
       this.chains.delete(entry.key);
       return;
     }
+    this.waitingCount--;
     chain.running = 1;
     this.ready.push(next);
   }

@@ -13,7 +13,7 @@ import { Holdings } from './holdings.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import { PartitionStore } from './partition-store.js';
 import { PartitionReader } from './lanes.js';
-import type { KnownStream } from './registration.js';
+import { patiently, type KnownStream } from './registration.js';
 import type { OwnedPartitionRef, PartitionHandlers, PartitionsEvent } from './types.js';
 
 export interface PartitionConsumerContext {
@@ -78,7 +78,7 @@ export class PartitionConsumer {
     const { stream, group } = this.options;
     const known = await this.context.find(stream, `consumer of group "${group}"`, this.stopped.signal);
     const store = new PartitionStore(this.context.redis, known, group);
-    await store.createGroups(this.options.startFrom);
+    await patiently(() => store.createGroups(this.options.startFrom), this.stopped.signal);
     if (this.stopping) return;
     this.parts = this.assemble(known, store);
     await this.parts.membership.start();

@@ -35,6 +35,8 @@ interface Holding {
   /** Undefined while it is being opened. */
   owned?: OwnedPartition;
   leaving: boolean;
+  /** The application has been told that it is ours: only then it is told of the end. */
+  told?: boolean;
 }
 
 const RETRY_MS = 100;
@@ -79,18 +81,21 @@ export class Holdings {
   }
 
   private async begin(opened: readonly Holding[]): Promise<void> {
-    const owned = opened.flatMap((holding) => holding.owned ?? []);
-    await this.host.hook('assigned', this.event(owned));
-    for (const holding of opened) {
-      if (!holding.owned || this.holdings.get(holding.partition) !== holding || holding.leaving) continue;
-      holding.owned.setPaused(this.isPaused(holding.partition));
-      holding.owned.activate();
-      this.reader.add(holding.owned, this.store.shardOf(holding.partition));
+    const ours = (): Array<Holding & { owned: OwnedPartition }> =>
+      opened.filter((holding): holding is Holding & { owned: OwnedPartition } => holding.owned !== undefined && this.holdings.get(holding.partition) === holding && !holding.leaving);
+    const told = ours();
+    if (told.length === 0) return;
+    for (const holding of told) holding.told = true;
+    await this.host.hook('assigned', this.event(told.map(({ owned }) => owned)));
+    for (const { partition, owned } of ours()) {
+      owned.setPaused(this.isPaused(partition));
+      owned.activate();
+      this.reader.add(owned, this.store.shardOf(partition));
     }
   }
 
   private async handOver(drained: readonly Holding[], reason: 'rebalance' | 'shutdown', startedAt: number): Promise<void> {
-    const owned = drained.flatMap((holding) => holding.owned ?? []);
+    const owned = drained.flatMap((holding) => (holding.told && holding.owned ? [holding.owned] : []));
     if (owned.length > 0) await this.host.hook('revoked', { ...this.event(owned), reason });
     for (const holding of drained) {
       if (this.holdings.get(holding.partition) !== holding) continue; // lost meanwhile
@@ -102,9 +107,11 @@ export class Holdings {
   }
 
   async giveBackAll(reason: 'shutdown'): Promise<void> {
-    await this.giveBack([...this.holdings.keys()], reason);
-    // What a rebalance is taking away already.
+    const done = new AbortController();
     const until = performance.now() + this.host.drainMs * 2;
+    await Promise.race([this.giveBack([...this.holdings.keys()], reason), sleep(this.host.drainMs * 2, done.signal)]);
+    done.abort();
+    // What a rebalance is taking away already.
     while (this.holdings.size > 0 && performance.now() < until) await sleep(5);
     this.loseAll(reason);
   }
@@ -121,7 +128,7 @@ export class Holdings {
       if (!holding) continue;
       this.forget(holding, reason);
       this.host.events.emit('partition.lost', { ...this.about(holding), reason });
-      if (holding.owned) lost.push(holding.owned);
+      if (holding.told && holding.owned) lost.push(holding.owned);
     }
     if (lost.length > 0) void this.host.hook('lost', { ...this.event(lost), reason });
   }

@@ -1,5 +1,6 @@
-import { InvalidOptionsError, StreamMismatchError, StreamNotRegisteredError, type OptionProblem } from '../errors/index.js';
+import { ClosedError, InvalidOptionsError, StreamMismatchError, StreamNotRegisteredError, type OptionProblem } from '../errors/index.js';
 import { PARTITIONERS, type Partitioner } from '../kernel/partitioner.js';
+import { isTransient } from '../kernel/server-errors.js';
 import { checkKeys, checkPartName, describe } from '../keys/names.js';
 import { fullName, registrationKey } from '../keys/partition-keys.js';
 import type { StreamRegistration } from '../options.js';
@@ -118,9 +119,10 @@ export class StreamRegistry {
       const known = this.known.get(stream);
       if (known) return known;
       // Its registration is under way in `registerAll`, or has just been refused there.
-      const found = await this.ask(stream, undefined);
+      const found = await this.ask(stream, undefined, signal);
       if (found) return this.know(stream, found.definition);
-      if (performance.now() >= until || signal?.aborted) throw new StreamNotRegisteredError(stream, who);
+      if (signal?.aborted) throw new ClosedError(who);
+      if (performance.now() >= until) throw new StreamNotRegisteredError(stream, who);
       await sleep(LOOK_MS, signal);
     }
   }
@@ -132,9 +134,26 @@ export class StreamRegistry {
     return known;
   }
 
-  private async ask(stream: string, definition: StreamDefinition | undefined): Promise<{ definition: StreamDefinition; by: string } | undefined> {
-    const [status, text, by] = (await this.redis.scripts.run('partition-register', [registrationKey(stream)], [definition ? JSON.stringify(definition) : '', this.by])) as [string, string?, string?];
+  /** Waits for a server that is not there yet, as long as a send would. */
+  private async ask(stream: string, definition: StreamDefinition | undefined, signal?: AbortSignal): Promise<{ definition: StreamDefinition; by: string } | undefined> {
+    const args = [definition ? JSON.stringify(definition) : '', this.by];
+    const [status, text, by] = (await patiently(() => this.redis.scripts.run('partition-register', [registrationKey(stream)], args), signal)) as [string, string?, string?];
     return status === 'NONE' ? undefined : { definition: JSON.parse(String(text)) as StreamDefinition, by: String(by) };
+  }
+}
+
+const PATIENCE_MS = 15_000;
+
+/** Repeats what may be repeated while the server is away: at the start of an application it may come up a moment later. */
+export async function patiently<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const until = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!isTransient(error) || performance.now() > until || signal?.aborted) throw error;
+      await sleep(LOOK_MS, signal);
+    }
   }
 }
 

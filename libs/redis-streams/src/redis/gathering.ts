@@ -4,12 +4,13 @@ const WAIT_MS = 10;
 
 /**
  * Results of work that began together: those that end within 10 ms of each other are handled in one call, one that takes
- * longer gets a call of its own and keeps none waiting.
+ * longer gets a later call and keeps none waiting. One call at a time: what ends during one shares the next.
  */
 export class Gathering<T> {
   private batch: T[] = [];
-  private call: Promise<void> | undefined;
-  private full = new AbortController();
+  private next: Promise<void> | undefined;
+  private handling: Promise<void> = Promise.resolve();
+  private readonly full = new AbortController();
 
   constructor(
     private readonly handle: (batch: readonly T[]) => Promise<void>,
@@ -21,14 +22,15 @@ export class Gathering<T> {
     this.missing--;
     if (item !== undefined) this.batch.push(item);
     if (this.missing === 0) this.full.abort();
-    if (item !== undefined) await (this.call ??= this.collect());
+    if (item !== undefined) await (this.next ??= this.collect());
   }
 
   private async collect(): Promise<void> {
     await sleep(WAIT_MS, this.full.signal);
+    await this.handling;
     const { batch } = this;
     this.batch = [];
-    this.call = undefined;
-    await this.handle(batch);
+    this.next = undefined;
+    await (this.handling = this.handle(batch));
   }
 }

@@ -70,7 +70,7 @@ export class WindowModel {
       same(this.eligible().map(({ id }) => id).join(), '');
       return undefined;
     }
-    same(more, true);
+    if (batch.length === 0) same(more, true); // a batch may also be joined by what waits behind its own keys
     this.accept(entry, batch);
     return entry;
   }
