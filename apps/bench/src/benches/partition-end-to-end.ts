@@ -21,7 +21,7 @@ const over = (other: string, name: string) => (round: Parameters<typeof metric>[
 export const partitionEndToEndBench: Bench = {
   name: 'partition-flow',
   about: 'messages per second from one producer process to one consumer process while both run: 16 partitions, order kept, all committed',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 5, short: 3 },
   headline: 'messagesPerSecond',
   contenders: (short) => contenders('live', short ? 40_000 : 200_000),
   ratios: [

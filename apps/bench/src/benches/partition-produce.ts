@@ -31,7 +31,7 @@ function contender(name: string, role: string, messages: number): Contender {
 export const partitionProduceBench: Bench = {
   name: 'partition-produce',
   about: 'messages sent per second by one process to 16 partitions',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 5, short: 3 },
   headline: 'messagesPerSecond',
   contenders: (short) => {
     const messages = short ? 40_000 : 200_000;
@@ -39,12 +39,14 @@ export const partitionProduceBench: Bench = {
       contender(SEND, 'produce-send', messages),
       contender('producer.sendMany of 200', 'produce-send-many', messages),
       contender(PIPELINE, 'produce-pipeline-1', messages),
+      contender('the same, one pipeline at a time', 'produce-pipeline-1-awaited', messages),
       contender('ioredis pipeline of 200 XADD, 16 streams', 'produce-pipeline-16', messages),
       contender(SCRIPT, 'produce-script', messages),
     ];
   },
   ratios: [
     { name: 'produce, one process: over the ioredis pipeline', atLeast: 2.5, value: (round) => metric(round, SEND, 'messagesPerSecond') / metric(round, PIPELINE, 'messagesPerSecond') },
+    { name: 'produce, one process: the bare script over the ioredis pipeline', value: (round) => metric(round, SCRIPT, 'messagesPerSecond') / metric(round, PIPELINE, 'messagesPerSecond') },
     { name: 'produce, one process: over the bare script', value: (round) => metric(round, SEND, 'messagesPerSecond') / metric(round, SCRIPT, 'messagesPerSecond') },
   ],
 };

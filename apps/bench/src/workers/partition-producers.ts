@@ -27,8 +27,8 @@ function producer(produce: Produce, tell: (message: Message) => void): Awaited<R
   };
 }
 
-function batches(count: number, one: (from: number, to: number) => Promise<unknown>): Promise<void> {
-  return lanes(Math.ceil(count / BATCH), IN_FLIGHT, (batch) => one(batch * BATCH, Math.min(count, (batch + 1) * BATCH)));
+function batches(count: number, one: (from: number, to: number) => Promise<unknown>, inFlight = IN_FLIGHT): Promise<void> {
+  return lanes(Math.ceil(count / BATCH), inFlight, (batch) => one(batch * BATCH, Math.min(count, (batch + 1) * BATCH)));
 }
 
 async function registered(url: string): Promise<RedisStreamsEngine> {
@@ -69,7 +69,7 @@ export function partitionKey(stream: string, partition: number): string {
 }
 
 /** Pipelines of 200 XADDs, to one stream, or to 16 by account. */
-function pipelined(streams: number): Role {
+function pipelined(streams: number, inFlight = IN_FLIGHT): Role {
   return async ({ url, tell }) => {
     const redis = new Redis(url);
     return producer((stream, from, count) => {
@@ -81,7 +81,7 @@ function pipelined(streams: number): Role {
           pipeline.xadd(keys[data.account % streams]!, '*', 'data', JSON.stringify(data));
         }
         await pipeline.exec();
-      });
+      }, inFlight);
     }, tell);
   };
 }
@@ -103,6 +103,7 @@ export const partitionProducerRoles: Readonly<Record<string, Role>> = {
   'produce-send': engineSend,
   'produce-send-many': engineSendMany,
   'produce-pipeline-1': pipelined(1),
+  'produce-pipeline-1-awaited': pipelined(1, 1),
   'produce-pipeline-16': pipelined(PARTITIONS),
   'produce-script': bareScript,
 };
