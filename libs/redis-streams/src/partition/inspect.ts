@@ -3,7 +3,7 @@ import { describe } from '../keys/names.js';
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
 import { fieldsOf } from '../redis/compat.js';
 import type { RedisConnection } from '../redis/connection.js';
-import { countUpTo } from './count.js';
+import { withCount, type Counted } from './count.js';
 import type { GroupStore } from './group-store.js';
 import { idBefore } from './options.js';
 import { readHeaders } from './delivery.js';
@@ -74,11 +74,11 @@ export async function seekPartition(redis: RedisConnection, stream: KnownStream,
   const named = position === 'earliest' || position === 'latest' ? position : undefined;
   const after = named ?? idBefore(position);
   if (after === undefined) throw new InvalidOptionsError([{ path: 'position', message: `must be "earliest", "latest", an entry id or a Date (got ${describe(position)})` }]);
-  for (;;) {
-    const { count, first } = named ? { count: -1, first: '' } : await countUpTo(redis, key, after);
+  const move = async ({ count, first }: Counted): Promise<boolean | undefined> => {
     const [status] = (await redis.scripts.run('partition-seek', [key, keys.positions(group)], [group, partition, after, count, first])) as [string];
-    if (status === 'OK') return;
-  }
+    return status === 'OK' ? true : undefined;
+  };
+  await (named ? move({ count: -1, first: '' }) : withCount(redis, key, after, move));
 }
 
 export async function deadLettersOf(redis: RedisConnection, stream: KnownStream, group: string, limit: number): Promise<PartitionDeadLetter[]> {

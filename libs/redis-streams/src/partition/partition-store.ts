@@ -1,7 +1,7 @@
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
 import type { Progress } from '../kernel/partition-window.js';
 import type { RedisConnection } from '../redis/connection.js';
-import { countUpTo } from './count.js';
+import { withCount, type Counted as Counts } from './count.js';
 import type { KnownStream } from './registration.js';
 
 /** What a new owner is told. */
@@ -23,6 +23,7 @@ export interface OpenedPartition {
 }
 
 const GROUPS_AT_ONCE = 128;
+const NOT_COUNTED: Counts = { count: -1, first: '' };
 
 export interface Parked {
   readonly id: string;
@@ -73,30 +74,33 @@ export class PartitionStore {
   async createGroups(startFrom: string): Promise<void> {
     for (let shard = 0; shard < this.stream.shards; shard++) {
       const keys = Array.from({ length: this.stream.partitions }, (_, partition) => partition).filter((partition) => this.shardOf(partition) === shard).map((partition) => this.keyOf(partition));
-      for (let i = 0; i < keys.length; i += GROUPS_AT_ONCE) await this.createSome(keys.slice(i, i + GROUPS_AT_ONCE), startFrom, { count: -1, first: '' });
+      for (let i = 0; i < keys.length; i += GROUPS_AT_ONCE) await this.createGroup(keys.slice(i, i + GROUPS_AT_ONCE), startFrom);
     }
   }
 
-  private async createSome(keys: readonly string[], startFrom: string, counted: { count: number; first: string }): Promise<void> {
-    const reply = (await this.redis.scripts.run('partition-groups', keys, [this.group, startFrom, counted.count, counted.first])) as unknown[];
-    for (const [i, key] of keys.entries()) if (String(reply[i]) === 'COUNT') await this.createSome([key], startFrom, await countUpTo(this.redis, key, startFrom));
+  private async createGroup(keys: readonly string[], startFrom: string): Promise<void> {
+    const made = await this.createSome(keys, startFrom, NOT_COUNTED);
+    if (made === undefined) await withCount(this.redis, keys[0]!, startFrom, (counted) => this.createSome(keys, startFrom, counted));
+  }
+
+  private async createSome(keys: readonly string[], startFrom: string, { count, first }: Counts): Promise<boolean | undefined> {
+    const reply = (await this.redis.scripts.run('partition-groups', keys, [this.group, startFrom, count, first])) as unknown[];
+    const uncounted = keys.filter((_, i) => String(reply[i]) === 'COUNT');
+    if (keys.length === 1) return uncounted.length === 0 ? true : undefined;
+    for (const key of uncounted) await withCount(this.redis, key, startFrom, (counted) => this.createSome([key], startFrom, counted));
+    return true;
   }
 
   /** @returns the higher epoch when this one is stale */
   async open(partition: number, token: number, ownerDied: boolean, startFrom: string): Promise<OpenedPartition | { readonly fencedBy: number }> {
     const keys = shardKeys(this.stream.stream, this.shardOf(partition));
     const key = keys.partition(partition);
-    let counted = { count: -1, first: '' };
-    let reply: unknown[];
-    for (;;) {
-      reply = (await this.redis.scripts.run(
-        'partition-open',
-        [key, keys.positions(this.group), keys.dropped],
-        [this.group, partition, token, ownerDied ? 1 : 0, startFrom, counted.count, counted.first],
-      )) as unknown[];
-      if (reply[0] !== 'COUNT') break;
-      counted = await countUpTo(this.redis, key, startFrom);
-    }
+    const ask = async ({ count, first }: Counts): Promise<unknown[] | undefined> => {
+      const args = [this.group, partition, token, ownerDied ? 1 : 0, startFrom, count, first];
+      const answer = (await this.redis.scripts.run('partition-open', [key, keys.positions(this.group), keys.dropped], args)) as unknown[];
+      return answer[0] === 'COUNT' ? undefined : answer;
+    };
+    const reply = ((await ask(NOT_COUNTED)) ?? (await withCount(this.redis, key, startFrom, ask)))!;
     if (reply[0] === 'FENCED') return { fencedBy: Number(reply[1]) };
     const [, watermark, read, done, failures, losses, mark, crashes, dropped, lag, end] = reply.map(String) as string[];
     return {

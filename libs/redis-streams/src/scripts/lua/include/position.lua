@@ -50,7 +50,8 @@ local function read_at(info, at)
 end
 
 -- Makes a group that begins after `from` ('$': with what is sent from now on). Answers false when it begins amidst
--- entries and `counted` is not how many there are from the first one, `first`, up to there.
+-- entries and `counted` is not how many there are from the first one, `first`, up to there. '-' for the first: they
+-- change faster than they can be counted, so the count is unknown until the group stands at the end.
 local function create_group(stream, group, from, counted, first)
   local at, read = from, 0
   if redis.pcall('XINFO', 'STREAM', stream).err then
@@ -60,8 +61,8 @@ local function create_group(stream, group, from, counted, first)
     if at == '$' or not id_after(info['last-generated-id'], at) then at = info['last-generated-id'] end
     read = read_at(info, at)
     if not read then
-      if first ~= info['first-entry'][1] then return false end
-      read = info['entries-added'] - info['length'] + counted
+      if first ~= '-' and first ~= info['first-entry'][1] then return false end
+      read = first == '-' and -1 or info['entries-added'] - info['length'] + counted
     end
   end
   redis.call('XGROUP', 'CREATE', stream, group, at, 'MKSTREAM', 'ENTRIESREAD', int(read))
