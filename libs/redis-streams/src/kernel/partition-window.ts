@@ -6,6 +6,8 @@ export interface WindowEntry<T> {
   /** Messages of one key are handled one after the other; without a key, in any order. */
   readonly key: string | undefined;
   readonly value: T;
+  /** Rises in stream order. */
+  readonly order: number;
   /** Failures so far, those under earlier owners included. */
   failures: number;
   done: boolean;
@@ -74,6 +76,7 @@ export class PartitionWindow<T> {
   private readonly failedBefore: Map<string, number>;
   private readonly failing = new Map<string, number>();
   private aheadCount = 0;
+  private pushed = 0;
   /** Entries in all chains' `waiting`. */
   private waitingCount = 0;
 
@@ -110,7 +113,7 @@ export class PartitionWindow<T> {
     const done = this.doneBefore.delete(id);
     const failures = this.failedBefore.get(id) ?? 0;
     if (failures > 0) this.failedBefore.delete(id);
-    const entry: WindowEntry<T> = { id, key, value, failures, done };
+    const entry: WindowEntry<T> = { id, key, value, order: this.pushed++, failures, done };
     this.entries.push(entry);
     if (!done) return;
     this.aheadCount++;

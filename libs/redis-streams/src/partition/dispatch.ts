@@ -58,7 +58,7 @@ export function batches(handler: NonNullable<PartitionHandlers['batch']>, size: 
         if (entry.key !== undefined) keys.add(entry.key);
         entries.push(entry);
       }
-      return entries;
+      return entries.sort((a, b) => a.order - b.order);
     },
     make: (host, entries, now) => new BatchDelivery(host, entries, entries.map((entry) => messageOf(host.partition, entry)), now),
     call: (delivery) => {
