@@ -19,7 +19,7 @@ export interface ShardKeys {
 export interface GroupKeys {
   /** ZSET session id -> deadline in server milliseconds. */
   readonly sessions: string;
-  /** HASH session id -> member name. */
+  /** HASH session id -> member name, and `#session id` -> number of its last sync. */
   readonly members: string;
   /** HASH exclusive consumer name -> its current session id. */
   readonly names: string;

@@ -4,6 +4,7 @@ import type { CommitAnswer, CommitItem, OpenedPartition, Parked } from './partit
 
 const LAG_EVERY_MS = 1_000;
 const TRIM_EVERY = 1_024;
+const STALE_MS = 10_000;
 
 /** What the next commit of one partition says, and what the last answers told. */
 export class CommitDraft {
@@ -43,6 +44,11 @@ export class CommitDraft {
   /** Committed messages wait to be trimmed: an idle partition must not keep them until the next message. */
   get needsTrim(): boolean {
     return this.passed > this.trimmedPassed;
+  }
+
+  /** Nothing was heard of the server's side for a while. */
+  isStale(now: number): boolean {
+    return now - this.sampledAt >= STALE_MS;
   }
 
   /** To be sent until answered: what is in it is in no other. */

@@ -51,12 +51,13 @@ export class GroupStore {
     session: string,
     member: string,
     leaving: boolean,
+    sequence: number,
     known: string,
     released: readonly ReleasedPartition[],
     held: ReadonlyArray<readonly [partition: number, token: number]>,
     planMs: number,
   ): Promise<SyncReply | undefined> {
-    const args = [session, member, this.keys.bell, known, planMs, leaving ? 1 : 0, released.length];
+    const args = [session, member, this.keys.bell, known, planMs, leaving ? 1 : 0, sequence, released.length];
     for (const { partition, token, above } of released) args.push(partition, token, above);
     for (const [partition, token] of held) args.push(partition, token);
     const reply = (await this.redis.scripts.run('partition-sync', this.all(), args)) as unknown[];

@@ -145,9 +145,9 @@ export class OwnedPartition implements DeliveryHost {
     this.host.roomMade(this);
   }
 
-  /** To be committed now and then though nothing was finished: to trim what is committed, and so that a group that somebody destroyed comes back. */
+  /** To be committed now and then though nothing was finished: to trim, and to notice a group destroyed or a tail lost. */
   get needsCommit(): boolean {
-    return this.draft.needsTrim || this.window.open > 0;
+    return this.draft.needsTrim || this.window.open > 0 || this.draft.isStale(performance.now());
   }
 
   /** Read ahead is running out: a commit should not wait. */

@@ -31,6 +31,8 @@ interface ShardState {
 /** How long the server remembers a batch's answers for a resend. */
 const KEEP_MS = 600_000;
 const GIVE_UP_MS = 15_000;
+/** How long a closed producer's record outlives it. */
+const LATE_MS = 60_000;
 const NO_KEY = '\u0001';
 /** They separate the messages of a batch. */
 const CONTROL = /\p{Cc}/u;
@@ -101,14 +103,15 @@ export class PartitionProducer {
     await Promise.all([...this.shards.values()].map(({ batcher }) => batcher.flush()));
   }
 
-  /** @internal Refuses new messages, sends what is waiting, removes this producer's keys. */
+  /** @internal Refuses new messages, sends what is waiting, lets this producer's keys expire. */
   async close(): Promise<void> {
     this.closed = true;
     await this.flush();
     await Promise.all(
       [...this.shards].map(async ([shard, state]) => {
         await state.batcher.close();
-        if (state.sequence > 0) await this.redis.commands.call('DEL', [shardKeys(this.name, shard).producer(this.id)]).catch(() => undefined);
+        // Not deleted: a copy of a batch that is still on its way must find that it has been stored.
+        if (state.sequence > 0) await this.redis.commands.call('PEXPIRE', [shardKeys(this.name, shard).producer(this.id), LATE_MS]).catch(() => undefined);
       }),
     );
   }

@@ -15,6 +15,9 @@ const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 1_000;
 /** How long a partition that cannot be read is left out. */
 const SICK_MS = 5_000;
+/** A reply is to be about this large at most, and messages are this large until some were seen. */
+const REPLY_BYTES = 16_777_216;
+const GUESS_BYTES = 16_384;
 
 export interface ReaderHost {
   trouble(error: Error, retryInMs: number, failures: number): void;
@@ -43,6 +46,7 @@ export class Lane {
   private loop: Promise<void> | undefined;
   private wake: (() => void) | undefined;
   private fetching = false;
+  private messageBytes = GUESS_BYTES;
   private interrupting = false;
   private stopped = false;
   private failures = 0;
@@ -121,7 +125,7 @@ export class Lane {
         channel = this.channel ??= this.redis.readingFor(waiting[0]!.partition.key);
         this.blockedFor = block;
         this.waitingFor = new Set(waiting.map(({ partition }) => partition));
-        const { count, args } = command(waiting, block);
+        const { count, args } = this.command(waiting, block);
         const reply = await channel.read(args, block);
         this.blockedFor = 0;
         this.deliver(waiting, count, reply);
@@ -155,7 +159,7 @@ export class Lane {
       while (!this.stopped) {
         due = [...this.readings.values()].filter(({ behind, sick, partition }) => behind && !sick && partition.wantsMore);
         if (due.length === 0) return;
-        const { count, args } = command(due, undefined);
+        const { count, args } = this.command(due, undefined);
         this.fetchChannel ??= this.redis.readingFor(due[0]!.partition.key);
         this.deliver(due, count, await this.fetchChannel.read(args, 0));
         this.worked();
@@ -178,6 +182,7 @@ export class Lane {
       const { room } = partition;
       reading.behind = entries !== undefined && entries.length >= Math.min(count, room);
       // More than it has room for was read with the others; it is read again.
+      if (entries && entries.length > 0) this.weigh(entries);
       if (entries) partition.feed(entries.length > room ? entries.slice(0, room) : entries);
       behind ||= reading.behind;
     }
@@ -204,7 +209,7 @@ export class Lane {
     let found = false;
     for (const reading of readings) {
       try {
-        await channel?.read(command([reading], undefined).args, 0);
+        await channel?.read(this.command([reading], undefined).args, 0);
       } catch (error) {
         if (isTransient(error) || this.stopped) return found;
         if (this.failures === 0) this.failedAt = performance.now();
@@ -216,14 +221,23 @@ export class Lane {
     }
     return found;
   }
-}
 
-function command(readings: readonly Reading[], block: number | undefined): { count: number; args: Array<string | number> } {
-  const count = Math.max(...readings.map(({ partition }) => partition.room));
-  const args: Array<string | number> = ['XREAD', 'COUNT', count];
-  if (block !== undefined) args.push('BLOCK', block);
-  args.push('STREAMS');
-  for (const { partition } of readings) args.push(partition.key);
-  for (const { partition } of readings) args.push(partition.cursor);
-  return { count, args };
+  private command(readings: readonly Reading[], block: number | undefined): { count: number; args: Array<string | number> } {
+    const room = Math.max(...readings.map(({ partition }) => partition.room));
+    const count = Math.max(1, Math.min(room, Math.floor(REPLY_BYTES / (readings.length * this.messageBytes))));
+    const args: Array<string | number> = ['XREAD', 'COUNT', count];
+    if (block !== undefined) args.push('BLOCK', block);
+    args.push('STREAMS');
+    for (const { partition } of readings) args.push(partition.key);
+    for (const { partition } of readings) args.push(partition.cursor);
+    return { count, args };
+  }
+
+  /** Follows growth at once and a decline slowly. */
+  private weigh(messages: readonly StreamMessage[]): void {
+    let bytes = 0;
+    for (const { data } of messages) bytes += 64 + (data?.length ?? 0);
+    const mean = bytes / messages.length;
+    this.messageBytes = mean > this.messageBytes ? mean : this.messageBytes * 0.8 + mean * 0.2;
+  }
 }

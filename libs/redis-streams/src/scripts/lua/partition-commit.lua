@@ -20,12 +20,15 @@ end
 
 -- A partition deleted by hand, or its group destroyed, comes back where this owner is. Answers what the owner may count
 -- on from there: what it said, or what is known at the end, or -1. Before the first entry the count is right for this
--- moment only, because the owner has yet to pass entries of its window that are there no more.
+-- moment only, because the owner has yet to pass entries of its window that are there no more. Answers nil when the stream
+-- ends before `id`: a failover or a restart has lost its tail, and what was sent since may have lower ids.
 local function set_position(stream, id, read)
   local info = redis.pcall('XINFO', 'STREAM', stream)
   if info.err or not group_of(stream, group) then
     redis.call('XGROUP', 'CREATE', stream, group, id, 'MKSTREAM')
     read = '-1'
+  elseif id_after(id, stream_info(stream)['last-generated-id']) then
+    return nil
   end
   info = stream_info(stream)
   local at_end = not id_after(info['last-generated-id'], id)
@@ -71,7 +74,13 @@ for s = 4, #KEYS do
     elseif redis.pcall('XGROUP', 'SETID', stream, group, watermark, 'ENTRIESREAD', told).err then
       counted = set_position(stream, watermark, told)
     end
-    if counted ~= read then answer = { -1, tonumber(counted), dropped_now } end
+    if not counted then
+      -- From the beginning: what is kept may come twice, but nothing is lost. The owner takes it up anew.
+      answer, done, failures, mark, crashes = 'FENCED', '', '', '-', '0'
+      restart_group(stream, group)
+    elseif counted ~= read then
+      answer = { -1, tonumber(counted), dropped_now }
+    end
     p.sequence, p.done, p.failures, p.mark, p.mark_crashes = sequence, done, failures, mark, tonumber(crashes)
     redis.call('HSET', KEYS[1], partition, write_position(p))
     if string.find(flags, 't', 1, true) then trim_committed(stream, keep_ms, false) end

@@ -18,6 +18,11 @@ if not row then
   row = group_of(stream, group)
 end
 
+if id_after(row['last-delivered-id'], stream_info(stream)['last-generated-id']) then
+  restart_group(stream, group)
+  row = group_of(stream, group)
+  p.done, p.failures = '', ''
+end
 local watermark = row['last-delivered-id']
 if p.epoch ~= epoch then
   local _, ahead = string.gsub(p.done, '%S+', '')

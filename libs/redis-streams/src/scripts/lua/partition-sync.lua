@@ -5,9 +5,10 @@
 -- KEYS  1 sessions  2 members  3 names  4 roster  5 away  6 group  7 target  8 owners
 -- ARGV  1 session  2 member  3 bell  4 "planned.revision" it has settled with, or ''  5 ms a planner has
 --       6 1 when it is leaving: it has no seat, is granted nothing, and gives back what it holds
---       7 how many released  8... per released: partition, epoch, least epoch of the next grant
+--       7 number of this sync; one that was overtaken by a later one changes nothing
+--       8 how many released  9... per released: partition, epoch, least epoch of the next grant
 --       then per held: partition, epoch
--- Reply {'LOST'} | {'OK', planned generation, revision, due, paused, next away deadline in ms or -1, settled, rows}
+-- Reply {'LOST'} | {'STALE'} | {'OK', planned generation, revision, due, paused, next away deadline in ms or -1, settled, rows}
 --       due: '' | 'WAIT' (another one plans) | 'PLAN' (this one is to)
 --       settled: 1 when nothing changed since ARGV 4; 2 when it did: ask again with ARGV 4 empty and all that is held.
 --       Rows are left out then
@@ -18,6 +19,9 @@
 --@include group
 local me, member, bell = ARGV[1], ARGV[2], ARGV[3]
 if not live(me) then return { 'LOST' } end
+local last = redis.call('HGET', KEYS[2], '#' .. me)
+if last and tonumber(last) >= tonumber(ARGV[7]) then return { 'STALE' } end
+redis.call('HSET', KEYS[2], '#' .. me, ARGV[7])
 reap(bell)
 
 local seat, leaving = redis.call('HGET', KEYS[4], member), ARGV[6] == '1'
@@ -38,8 +42,8 @@ local function release(partition, epoch)
 end
 
 local counter, freed = tonumber(state[5] or '0'), false
-local releases = tonumber(ARGV[7])
-for i = 8, 7 + releases * 3, 3 do
+local releases = tonumber(ARGV[8])
+for i = 9, 8 + releases * 3, 3 do
   if redis.call('HGET', KEYS[8], ARGV[i]) == me .. ' ' .. ARGV[i + 1] then
     release(ARGV[i], ARGV[i + 1])
     freed = true
@@ -70,7 +74,7 @@ if ARGV[4] ~= '' then
 end
 
 local rows, held, wanted = {}, {}, {}
-for i = 8 + releases * 3, #ARGV, 2 do held[ARGV[i]] = ARGV[i + 1] end
+for i = 9 + releases * 3, #ARGV, 2 do held[ARGV[i]] = ARGV[i + 1] end
 for partition in string.gmatch(not leaving and redis.call('HGET', KEYS[7], member) or '', '%d+') do wanted[#wanted + 1] = partition end
 local want = {}
 for _, partition in ipairs(wanted) do want[partition] = true end

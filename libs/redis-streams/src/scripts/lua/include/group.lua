@@ -13,7 +13,7 @@ end
 
 local function drop_session(session, member)
   redis.call('ZREM', KEYS[1], session)
-  redis.call('HDEL', KEYS[2], session)
+  redis.call('HDEL', KEYS[2], session, '#' .. session)
   if redis.call('HGET', KEYS[3], member) == session then redis.call('HDEL', KEYS[3], member) end
 end
 

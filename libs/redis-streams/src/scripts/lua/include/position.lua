@@ -68,3 +68,10 @@ local function create_group(stream, group, from, counted, first)
   redis.call('XGROUP', 'CREATE', stream, group, at, 'MKSTREAM', 'ENTRIESREAD', int(read))
   return true
 end
+
+-- The group's position is beyond the end of the stream, whose tail a failover or a restart has lost: all that is kept
+-- is delivered again.
+local function restart_group(stream, group)
+  local info = stream_info(stream)
+  redis.call('XGROUP', 'SETID', stream, group, '0-0', 'ENTRIESREAD', int(info['entries-added'] - info['length']))
+end

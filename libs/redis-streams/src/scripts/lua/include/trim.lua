@@ -36,6 +36,8 @@ end
 local function trim_committed(stream, keep_ms, exactly)
   local cut = committed_by_all(stream)
   if not cut or cut == '0-0' then return 0 end
+  -- Positions beyond the end: the tail was lost, and what was sent since is not what they committed.
+  if id_after(cut, stream_info(stream)['last-generated-id']) then return 0 end
   cut = id_next(cut) -- MINID keeps the id it names
   if keep_ms > 0 then
     local young = int(now_ms - keep_ms) .. '-0'
