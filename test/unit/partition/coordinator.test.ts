@@ -25,9 +25,9 @@ function expectSettled(group: FakeGroup, members: readonly FakeMember[]): void {
   expect(group.breaches).toEqual([]);
 }
 
-async function started(partitions: number, members: number): Promise<{ group: FakeGroup; members: FakeMember[] }> {
+async function started(partitions: number, members: number, ttlMs = TTL): Promise<{ group: FakeGroup; members: FakeMember[] }> {
   const made = new FakeGroup(partitions);
-  const list = Array.from({ length: members }, (_, i) => new FakeMember(made, `m${i}`, TTL));
+  const list = Array.from({ length: members }, (_, i) => new FakeMember(made, `m${i}`, ttlMs));
   for (const member of list) member.join();
   await pass(SETTLED);
   return { group: made, members: list };
@@ -55,6 +55,18 @@ describe('Coordinator', () => {
     await pass(60);
     expectSettled(g, [...members, fourth]);
     expect([...g.owners].filter(([partition, { token }]) => tokens.get(partition)!.token !== token)).toHaveLength(3);
+    await end([...members, fourth]);
+  });
+
+  it('once all is where it belongs, a look says which plan it knows and nothing else', async () => {
+    const { group: g, members } = await started(12, 3);
+    const fourth = new FakeMember(g, 'm3', TTL);
+    fourth.join();
+    await pass(SETTLED);
+    g.looks.length = 0;
+    await pass(TTL);
+    expect(g.looks.length).toBeGreaterThanOrEqual(12);
+    for (const look of g.looks) expect(look).toMatchObject({ known: `${g.planned}.0`, released: 0, held: 0 });
     await end([...members, fourth]);
   });
 
@@ -97,9 +109,11 @@ describe('Coordinator', () => {
   it('one that leaves in good order: its partitions are elsewhere within milliseconds', async () => {
     const { group: g, members } = await started(12, 4);
     const [leaver, ...rest] = members as [FakeMember, ...FakeMember[]];
+    const granted = leaver.granted.length;
     const left = leaver.leave();
     await pass(80);
     await left;
+    expect(leaver.granted).toHaveLength(granted);
     expectSettled(g, rest);
     await end(rest);
   });
@@ -157,11 +171,13 @@ describe('Coordinator', () => {
   });
 
   it('a fence that somebody has raised is stepped over by the next grant', async () => {
-    const [only] = (await started(1, 1)).members as [FakeMember];
+    const { group, members: [only] } = await started(1, 1) as { group: FakeGroup; members: [FakeMember] };
     const token = only.held.get(0)!;
     only.held.delete(0);
+    let lose = 1;
+    group.fate = () => (lose-- > 0 ? 'refused' : 'ok'); // what was to be said about it is said again
     only.coordinator.release(0, token, token + 1_000);
-    await pass(100);
+    await pass(300);
     expect(only.held.get(0)).toBeGreaterThan(token + 1_000);
     await end([only]);
   });
@@ -169,7 +185,8 @@ describe('Coordinator', () => {
   describe('plans', () => {
     it('one for a roster that has changed meanwhile is not installed, and made anew', async () => {
       const g = new FakeGroup(6);
-      const [a, b, c] = ['a', 'b', 'c'].map((name) => new FakeMember(g, name, TTL)) as [FakeMember, FakeMember, FakeMember];
+      g.bellTravel = () => undefined;
+      const [a, b, c] = ['a', 'b', 'c'].map((name) => new FakeMember(g, name, 60_000)) as [FakeMember, FakeMember, FakeMember];
       const plans: Array<[number, number]> = [];
       for (const member of [a, b, c]) member.events.on('partition.planned', ({ generation, members }) => plans.push([generation, members]));
       let slow = true;
@@ -179,16 +196,19 @@ describe('Coordinator', () => {
       b.join();
       c.join();
       await pass(500);
+      expect(g.planned).toBe(3); // at once: nobody had to wait for the planner's turn to end
       slow = false;
-      await pass(SETTLED);
+      g.bellTravel = () => 1;
+      g.ring('plan');
+      await pass(100);
       expectSettled(g, [a, b, c]);
       for (const [generation, members] of plans) expect([generation, members]).toEqual([generation, generation]); // each joined one by one: generation n has n members
       await end([a, b, c]);
     });
 
     it('a planner that dies over it is waited for a second, not longer', async () => {
-      const { group: g, members } = await started(4, 2);
-      const third = new FakeMember(g, 'm2', TTL);
+      const { group: g, members } = await started(4, 2, 60_000);
+      const third = new FakeMember(g, 'm2', 60_000);
       g.fate = (what, session) => (what === 'plan' && session.startsWith('m2') ? 'refused' : 'ok');
       third.join();
       await pass(200);
@@ -228,10 +248,13 @@ describe('Coordinator', () => {
     const member = new FakeMember(g, 'a', TTL);
     g.travel = () => 200;
     member.join();
-    await pass(900); // planned; the granting look is under way
+    await pass(1_900); // a look, the roster, the plan, a look that learns of it; the look that is granted something is on its way back
+    expect([...g.owners.values()].map(({ session }) => session)).toEqual(['a:1', 'a:1']);
+    g.deadlines.set('a:other', Date.now() + 60_000);
     member.session = 'a:other';
+    member.coordinator.reset();
     await pass(300);
-    expect(member.held.size).toBe(0);
+    expect(member.granted).toEqual([]);
     await end([member]);
   });
 
@@ -270,6 +293,39 @@ describe('Coordinator', () => {
     await pass(100);
     expect(g.calls).toBeGreaterThan(before);
     await end(members);
+  });
+
+  it('a ring that overtakes the answer it is about is not lost', async () => {
+    const { group: g, members: [first] } = await started(2, 1, 60_000) as { group: FakeGroup; members: [FakeMember] };
+    const before = g.looks.length;
+    first.coordinator.sync();
+    await pass(1); // done; the answer is on its way
+    first.rung('free');
+    await pass(20);
+    expect(g.looks.length - before).toBe(2);
+    await end([first]);
+  });
+
+  it('a session that the server does not know any more is told to be over', async () => {
+    const { group: g, members: [first] } = await started(2, 1, 60_000) as { group: FakeGroup; members: [FakeMember] };
+    g.forgotten.add('m0:1');
+    g.leave('m0:1', 'm0');
+    g.deadlines.set('m0:1', Date.now() + 60_000); // it does not know yet
+    first.coordinator.sync();
+    await pass(100);
+    expect(first.session).toBe('m0:2');
+    expectSettled(g, [first]);
+    await end([first]);
+  });
+
+  it('waits for another one\'s plan no longer than it lives', async () => {
+    const { group: g, members } = await started(2, 1, 60_000);
+    g.fate = (what) => (what === 'sync' ? 'ok' : 'refused');
+    const second = new FakeMember(g, 'm1', 60_000);
+    second.join();
+    await pass(50);
+    await Promise.all([...[...members, second].map((member) => member.stop()), pass(500)]);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('leaves no timer behind', async () => {

@@ -127,7 +127,7 @@ export class Coordinator {
     const released = [...this.released];
     const known = this.settled() ? this.version : '';
     const held = known === '' ? this.host.held() : [];
-    const reply = await this.store.sync(id, member, this.leaving, ++this.sequence, known, released, held, PLAN_MS);
+    const reply = await this.store.sync(id, member, this.leaving, known, released, held, PLAN_MS, ++this.sequence);
     if (this.host.session()?.id !== id) return;
     if (!reply) return this.host.refused(id);
     this.released = this.released.filter((item) => !released.includes(item));

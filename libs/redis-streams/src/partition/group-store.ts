@@ -51,11 +51,11 @@ export class GroupStore {
     session: string,
     member: string,
     leaving: boolean,
-    sequence: number,
     known: string,
     released: readonly ReleasedPartition[],
     held: ReadonlyArray<readonly [partition: number, token: number]>,
     planMs: number,
+    sequence: number,
   ): Promise<SyncReply | undefined> {
     const args = [session, member, this.keys.bell, known, planMs, leaving ? 1 : 0, sequence, released.length];
     for (const { partition, token, above } of released) args.push(partition, token, above);

@@ -48,7 +48,7 @@ export class OwnedPartition implements DeliveryHost {
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
     this.draft = new CommitDraft(partition, token, opened, this.window);
     this.turns = new SuspectTurns(this.draft, () => host.alone(), () => host.flush(this));
-    this.suspicion = new Suspicion(opened, options.maxCrashes);
+    this.suspicion = new Suspicion(opened, options.maxCrashes, options.prefetch);
   }
 
   get stream(): string {

@@ -16,6 +16,8 @@ export class Suspicion {
   constructor(
     private readonly opened: OpenedPartition,
     private readonly maxCrashes: number,
+    /** As many as can have been given out at the last owner's death: its window. */
+    private suspects: number,
   ) {
     this.over = maxCrashes === 0 || (opened.losses < LOSSES && opened.mark === undefined);
   }
@@ -24,9 +26,12 @@ export class Suspicion {
     return !this.over;
   }
 
-  /** Of the next message in turn. Those that came after the last owner's death are beyond suspicion, and end it. */
+  /**
+   * Of the next message in turn. Those beyond the last owner's window, or that came after its death, are beyond suspicion and
+   * end it: what lasts longer than it must dies with owners that die of something else.
+   */
   verdict(id: string): 'suspect' | 'culprit' | 'clear' {
-    if (compareStreamIds(id, this.opened.end) > 0) {
+    if (compareStreamIds(id, this.opened.end) > 0 || this.suspects-- <= 0) {
       this.over = true;
       return 'clear';
     }

@@ -29,6 +29,10 @@ export class FakeGroup {
   travel: () => number = () => 1;
   bellTravel: () => number | undefined = () => 1;
   calls = 0;
+  /** Sessions that are over without knowing it. */
+  readonly forgotten = new Set<string>();
+  /** What members said with their looks. */
+  readonly looks: Array<{ readonly session: string; readonly known: string; readonly released: number; readonly held: number }> = [];
   private planner: { session: string; until: number } | undefined;
 
   constructor(readonly partitions: number) {}
@@ -105,7 +109,8 @@ export class FakeGroup {
   }
 
   private sync(me: string, member: string, leaving: boolean, known: string, released: readonly ReleasedPartition[], heldNow: ReadonlyArray<readonly [number, number]>, planMs: number): SyncReply | undefined {
-    if (!this.live(me)) return undefined;
+    this.looks.push({ session: me, known, released: released.length, held: heldNow.length });
+    if (!this.live(me) || this.forgotten.has(me)) return undefined;
     this.reap();
     const seat = this.roster.get(member);
     if (leaving && seat === me) {
