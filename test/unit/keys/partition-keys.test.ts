@@ -54,7 +54,7 @@ async function callsOf(name: string, group: string, partitions: number, shards: 
   const producer = new PartitionProducer(redis, new RedisStreamsEvents(), name, () => Promise.resolve(known));
   await producer.sendMany(all.map((partition) => ({ data: 1, partition })));
   const groups = new GroupStore(redis, name, group, partitions);
-  await groups.sync('a:1', 'a', false, '', [{ partition: 0, token: 1, above: 0 }], [[1, 2]], 1);
+  await groups.sync('a:1', 'a', false, '', [{ partition: 0, token: 1, above: 0 }], [[1, 2]], 1, 1);
   await groups.roster();
   await groups.plan(1, new Map([['a', all]]));
   await groups.leave('a:1', 'a', 0);

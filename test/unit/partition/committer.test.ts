@@ -84,6 +84,30 @@ describe('Committer', () => {
     expect(log).toEqual(['committed 0:1', 'committed 1:1', 'committed 2:1']);
   });
 
+  it('what ends in one turn of the event loop shares a call, however many promises lie between', async () => {
+    const { c, calls } = committer();
+    const [a, b] = [new Counted(0), new Counted(1)];
+    c.mark(a.owned);
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    c.mark(b.owned);
+    await pass(0);
+    expect(calls).toEqual([[[0, 1], [1, 1]]]);
+  });
+
+  it.each(['flush', 'urgent'] as const)('a %s during a call is the next call, with no distance between', async (why) => {
+    const first = held();
+    const { c, calls } = committer((call, n) => (n === 1 ? first.promise : call.map(() => 'OK')));
+    const p = new Counted(0);
+    c.mark(p.owned);
+    await pass(0);
+    p.isUrgent = why === 'urgent';
+    if (why === 'flush') void c.flush(p.owned);
+    else c.mark(p.owned);
+    first.open(['OK']);
+    await pass(0);
+    expect(calls).toHaveLength(2);
+  });
+
   it('says what is done when the call is made, not when it was asked for', async () => {
     const { c } = committer();
     const p = new Counted(0);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ClosedError, InvalidOptionsError, StreamMismatchError, StreamNotRegisteredError } from '../../../libs/redis-streams/dist/errors/index.js';
+import { ClosedError, InvalidOptionsError, StreamMismatchError } from '../../../libs/redis-streams/dist/errors/index.js';
 import { murmur2Partitioner } from '../../../libs/redis-streams/dist/kernel/partitioner.js';
 import type { StreamRegistration } from '../../../libs/redis-streams/dist/options.js';
 import { resolveRegistration, StreamRegistry, type ResolvedRegistration } from '../../../libs/redis-streams/dist/partition/registration.js';
