@@ -31,7 +31,7 @@ function parse(): { name: string; rounds: number | undefined; file: string | und
   const { values, positionals } = parsed;
   if (values.help || values.list) {
     if (values.help) console.log(`${USAGE}\n`);
-    for (const [name, { about }] of CATALOGUE) console.log(`${name.padEnd(14)}${about}`);
+    for (const [name, { about }] of CATALOGUE) console.log(`${name.padEnd(20)}${about}`);
     process.exit(0);
   }
   const [name, ...rest] = positionals;
