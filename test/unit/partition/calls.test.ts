@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Calls } from '../../../libs/redis-streams/dist/partition/calls.js';
 import type { Delivery } from '../../../libs/redis-streams/dist/partition/delivery.js';
+import { footprint } from '../kernel/support/window-model.js';
 
 const MAX = 1_000;
 
@@ -94,6 +95,26 @@ describe('Calls', () => {
     await pass(1);
     expect(waiting.map(({ value }) => value())).toEqual([true, true]);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('calls back once when all is quiet, unless that is not wanted any more; and remembers nobody who has gone', async () => {
+    const { c, begin } = calls();
+    const [told, not] = [vi.fn(), vi.fn()];
+    c.whenQuiet(told);
+    expect(told).toHaveBeenCalledTimes(1);
+    const a = begin();
+    const before = footprint(c);
+    c.whenQuiet(told);
+    c.whenQuiet(not)();
+    void c.settled(50);
+    await pass(60);
+    expect(footprint(c)).toBe(before + 1);
+    c.left();
+    c.close(a);
+    const b = begin();
+    c.left();
+    c.close(b);
+    expect([told.mock.calls.length, not.mock.calls.length]).toEqual([2, 0]);
   });
 
   it('an outcome is heard once', () => {
