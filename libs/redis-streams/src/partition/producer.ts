@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError, PartitionFullError, PartitionUnusableError, type OptionProblem } from '../errors/index.js';
+import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError, PartitionFullError, PartitionUnusableError } from '../errors/index.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { describe } from '../keys/names.js';
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
@@ -7,15 +7,12 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import { Batcher } from '../redis/batcher.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { sleep } from '../redis/sleep.js';
+import { encode, type Payload } from './encode.js';
 import type { KnownStream } from './registration.js';
 import type { OutgoingMessage, SentMessage } from './types.js';
 
-interface Encoded {
+interface Encoded extends Payload {
   readonly partition: number;
-  /** `\u0001` for none: no key may hold it. */
-  readonly key: string;
-  readonly data: string;
-  readonly headers: string;
   readonly since: number;
 }
 
@@ -33,12 +30,7 @@ const KEEP_MS = 600_000;
 const GIVE_UP_MS = 15_000;
 /** How long a closed producer's record outlives it. */
 const LATE_MS = 60_000;
-const NO_KEY = '\u0001';
-/** They separate the messages of a batch. */
-const CONTROL = /\p{Cc}/u;
 const MAX_PENDING = 100_000;
-const MAX_KEY_LENGTH = 1_024;
-const MAX_MESSAGE_BYTES = 16_777_216;
 
 /**
  * Sends to one stream, in order, batched per shard. A batch whose answer was lost is sent again under its sequence
@@ -134,23 +126,8 @@ export class PartitionProducer {
   }
 
   private encode(stream: KnownStream, message: OutgoingMessage, path: string): Encoded {
-    const problems: OptionProblem[] = [];
-    const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: `${path}${key}`, message: `${text} (got ${describe(value)})` });
-    if (typeof message !== 'object' || message === null) throw new InvalidOptionsError([{ path, message: `must be an object (got ${describe(message)})` }]);
-    const { key, headers, partition: chosen } = message;
-    if (key !== undefined && (typeof key !== 'string' || key.length > MAX_KEY_LENGTH || CONTROL.test(key))) bad('.key', `must be a string of at most ${MAX_KEY_LENGTH} characters without control characters`, key);
-    if (chosen !== undefined && !(Number.isInteger(chosen) && chosen >= 0 && chosen < stream.partitions)) bad('.partition', `must be a whole number from 0 to ${stream.partitions - 1}`, chosen);
-    let data = 'null';
-    try {
-      data = JSON.stringify(message.data) ?? 'null';
-    } catch (error) {
-      bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
-    }
-    if (data.length > MAX_MESSAGE_BYTES) bad('.data', `must be at most ${MAX_MESSAGE_BYTES} characters as JSON`, data.length);
-    if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers) || !Object.values(headers).every((value) => typeof value === 'string'))) bad('.headers', 'must be an object of strings', headers);
-    if (problems.length > 0) throw new InvalidOptionsError(problems);
-    const partition = chosen ?? this.choose(stream, key);
-    return { partition, key: key ?? NO_KEY, data, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '', since: performance.now() };
+    const { key, data, headers } = encode(message, stream.partitions, path);
+    return { partition: message.partition ?? this.choose(stream, message.key), key, data, headers, since: performance.now() };
   }
 
   private choose(stream: KnownStream, key: string | undefined): number {

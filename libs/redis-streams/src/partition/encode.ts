@@ -1,0 +1,69 @@
+import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { describe } from '../keys/names.js';
+import type { OutgoingMessage } from './types.js';
+
+/** For "no key": no key may hold it. */
+export const NO_KEY = '\u0001';
+const MAX_KEY_LENGTH = 1_024;
+const MAX_MESSAGE_LENGTH = 16_777_216;
+
+export interface Payload {
+  readonly key: string;
+  readonly data: string;
+  /** JSON, or nothing. */
+  readonly headers: string;
+}
+
+/** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
+export function encode(message: OutgoingMessage, partitions: number, path: string): Payload {
+  // The way of nearly all messages, without a thing made for the complaints of the others.
+  if (typeof message === 'object' && message !== null && message.headers === undefined && message.partition === undefined && isKey(message.key)) {
+    const data = json(message.data);
+    if (data !== undefined && data.length <= MAX_MESSAGE_LENGTH) return { key: message.key ?? NO_KEY, data, headers: '' };
+  }
+  const problems = problemsOf(message, partitions, path);
+  if (problems.length > 0) throw new InvalidOptionsError(problems);
+  const { key, data, headers } = message;
+  return { key: key ?? NO_KEY, data: json(data)!, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '' };
+}
+
+function problemsOf(message: OutgoingMessage, partitions: number, path: string): OptionProblem[] {
+  if (typeof message !== 'object' || message === null) return [{ path, message: `must be an object (got ${describe(message)})` }];
+  const problems: OptionProblem[] = [];
+  const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: `${path}${key}`, message: `${text} (got ${describe(value)})` });
+  const { key, headers, partition } = message;
+  if (!isKey(key)) bad('.key', `must be a string of at most ${MAX_KEY_LENGTH} characters without control characters`, key);
+  if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition < partitions)) bad('.partition', `must be a whole number from 0 to ${partitions - 1}`, partition);
+  try {
+    const { length } = JSON.stringify(message.data) ?? 'null';
+    if (length > MAX_MESSAGE_LENGTH) bad('.data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, length);
+  } catch (error) {
+    bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
+  }
+  if (headers !== undefined && !isHeaders(headers)) bad('.headers', 'must be an object of strings', headers);
+  return problems;
+}
+
+function isKey(key: unknown): key is string | undefined {
+  if (key === undefined) return true;
+  if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return false;
+  // Control characters (Unicode Cc) separate the messages of a batch.
+  for (let i = 0; i < key.length; i++) {
+    const code = key.charCodeAt(i);
+    if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return false;
+  }
+  return true;
+}
+
+function isHeaders(headers: unknown): boolean {
+  return typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string');
+}
+
+/** Undefined when JSON cannot carry it. */
+function json(data: unknown): string | undefined {
+  try {
+    return JSON.stringify(data) ?? 'null';
+  } catch {
+    return undefined;
+  }
+}
