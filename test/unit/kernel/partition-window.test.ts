@@ -124,6 +124,7 @@ class Life {
     const factory = size === 0 ? singles(() => undefined) : batches(() => undefined, size);
     const before: Entry[] = [];
     const batch = [...factory.take(model.window as unknown as PartitionWindow<RawMessage>)] as unknown as Entry[];
+    if (batch.some(({ order }, i) => i > 0 && order <= batch[i - 1]!.order)) expect.fail('a batch out of stream order');
     for (const entry of batch) {
       model.accept(entry, before);
       before.push(entry);
@@ -194,7 +195,7 @@ describe('PartitionWindow', () => {
       }
       partition.model.progress();
       partition.drain();
-    }), { numRuns: 500 });
+    }), { numRuns: 1_000 });
   }, 60_000);
 
   it('from any snapshot, exactly what was unfinished then comes again, each key in its order', () => {
@@ -304,6 +305,28 @@ describe('PartitionWindow', () => {
     }
     expect(order.filter((i) => [0, 2, 3, 5].includes(i))).toEqual([0, 2, 3, 5]);
     expect(order.filter((i) => [1, 4].includes(i))).toEqual([1, 4]);
+  });
+
+  it('batches of one key stay batches when several run side by side', () => {
+    for (const keys of [1, 2, 3]) {
+      const window = open(1_000, 8_000);
+      for (let i = 0; i < 300; i++) window.push(idOf(i), `k${i % keys}`, i);
+      const factory = batches(() => undefined, 100);
+      const running: Entry[][] = [];
+      let count = 0;
+      for (;;) {
+        while (running.length < 3) {
+          const batch = factory.take(window as unknown as PartitionWindow<RawMessage>) as unknown as Entry[];
+          if (batch.length === 0) break;
+          running.push(batch);
+          count++;
+        }
+        const ended = running.shift();
+        if (!ended) break;
+        for (const entry of ended) window.done(entry);
+      }
+      expect([keys, count <= 5, window.open]).toEqual([keys, true, 0]);
+    }
   });
 
   it('a failed one is not given out before its delay is over, and its key waits', () => {

@@ -10,6 +10,7 @@ type State = 'fresh' | 'running' | 'delayed' | 'done';
 interface Read {
   readonly index: number;
   readonly id: string;
+  readonly order: number;
   readonly key: string | undefined;
   state: State;
   failures: number;
@@ -55,7 +56,7 @@ export class WindowModel {
   push(index: number, key: string | undefined): void {
     const id = idOf(index);
     const done = this.known.done.includes(id);
-    this.read.push({ index, id, key, state: done ? 'done' : 'fresh', failures: this.known.failures.get(id) ?? 0 });
+    this.read.push({ index, id, order: this.read.length, key, state: done ? 'done' : 'fresh', failures: this.known.failures.get(id) ?? 0 });
     // Read now, or older than what is read now and so gone from the stream.
     this.known.done = this.known.done.filter((known) => compareStreamIds(known, id) > 0);
     for (const known of [...this.known.failures.keys()]) if (compareStreamIds(known, id) <= 0) this.known.failures.delete(known);
@@ -80,6 +81,7 @@ export class WindowModel {
     const mine = this.find(entry);
     same(mine.state, 'fresh');
     same([entry.key, entry.value, entry.failures, entry.done].join(), [mine.key, mine.index, mine.failures, false].join());
+    same(entry.order, mine.order);
     const early = this.before(mine).filter((other) => other.state !== 'done' && !batch.some(({ id }) => id === other.id));
     same(early.map(({ id }) => id).join(), '');
     mine.state = 'running';
