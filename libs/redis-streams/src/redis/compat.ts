@@ -20,6 +20,7 @@ interface Socket {
   write(data: string): boolean;
   on(event: 'data', listener: (chunk: Buffer) => void): unknown;
   removeAllListeners(event: 'data'): unknown;
+  destroy(): unknown;
 }
 
 /** The socket of a connection that is ready. Who takes its data away from ioredis must not send through ioredis any more. */

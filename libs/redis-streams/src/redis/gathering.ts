@@ -1,9 +1,9 @@
 import { sleep } from './sleep.js';
 
-const WAIT_MS = 10;
+const WAIT_MS = 3;
 
 /**
- * Results of work that began together: those that end within 10 ms of each other are handled in one call, one that takes
+ * Results of work that began together: those that end within 3 ms of each other are handled in one call, one that takes
  * longer gets a later call and keeps none waiting. One call at a time: what ends during one shares the next.
  */
 export class Gathering<T> {

@@ -10,6 +10,7 @@ const CONNECT_MS = 5_000;
 
 interface Socket {
   write(data: string): boolean;
+  destroy(): unknown;
 }
 
 /**
@@ -74,10 +75,12 @@ export class ReadChannel {
   }
 
   private drop(): void {
-    const { client } = this;
+    const { client, socket } = this;
     this.client = undefined;
     this.socket = undefined;
     client?.disconnect();
+    // Not only its half of it: whatever the server still has to say is for nobody, and must not keep the process.
+    socket?.destroy();
     this.waiting?.reject(new ConnectionError('the connection ended during a read'));
   }
 
