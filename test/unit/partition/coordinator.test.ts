@@ -139,6 +139,19 @@ describe('Coordinator', () => {
     await end([...again.members, late]);
   });
 
+  it('a look that was sent twice, and whose first answer is lost, is made again at once', async () => {
+    const { group: g, members } = await started(4, 1);
+    let twice = 0;
+    g.fate = (what, session) => (what === 'sync' && session.startsWith('m1') && twice++ % 2 === 0 ? 'twice' : 'ok');
+    const second = new FakeMember(g, 'm1', TTL);
+    second.join();
+    await pass(60);
+    expectSettled(g, [...members, second]);
+    expect(second.troubles).toEqual([]);
+    expect(twice).toBeGreaterThan(2);
+    await end([...members, second]);
+  });
+
   it('what was granted without our knowing, and is not for us any more, is free for others', async () => {
     const { group: g, members } = await started(3, 1);
     let deaf = true;

@@ -129,7 +129,13 @@ export class Coordinator {
     const held = known === '' ? this.host.held() : [];
     const reply = await this.store.sync(id, member, this.leaving, known, released, held, PLAN_MS, ++this.sequence);
     if (this.host.session()?.id !== id) return;
-    if (!reply) return this.host.refused(id);
+    if (reply === 'LOST') return this.host.refused(id);
+    if (reply === 'STALE') {
+      // Sent twice, by a connection that broke before the answer came: what it said then is known to the server alone.
+      this.version = '';
+      this.wanted = true;
+      return;
+    }
     this.released = this.released.filter((item) => !released.includes(item));
     this.host.paused(reply.paused);
     if (reply.changed) {

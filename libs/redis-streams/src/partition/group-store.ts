@@ -46,7 +46,7 @@ export class GroupStore {
     this.keys = groupKeys(stream, group);
   }
 
-  /** @returns undefined when the session is dead */
+  /** @returns 'LOST': the session is dead; 'STALE': a later sync was there first, or this one before, and its answer is lost */
   async sync(
     session: string,
     member: string,
@@ -56,12 +56,12 @@ export class GroupStore {
     held: ReadonlyArray<readonly [partition: number, token: number]>,
     planMs: number,
     sequence: number,
-  ): Promise<SyncReply | undefined> {
+  ): Promise<SyncReply | 'LOST' | 'STALE'> {
     const args = [session, member, this.keys.bell, known, planMs, leaving ? 1 : 0, sequence, released.length];
     for (const { partition, token, above } of released) args.push(partition, token, above);
     for (const [partition, token] of held) args.push(partition, token);
     const reply = (await this.redis.scripts.run('partition-sync', this.all(), args)) as unknown[];
-    if (reply[0] === 'LOST') return undefined;
+    if (reply[0] === 'LOST' || reply[0] === 'STALE') return reply[0];
     if (reply[0] !== 'OK') throw new ConnectionError(`unexpected sync reply ${String(reply[0])}`);
     const [, planned, revision, due, paused, nextAway, settled, rows] = reply as [string, string, string, SyncReply['due'], string, number, number, Array<[string, string, string]>];
     const list = pausedOf(String(paused));

@@ -48,6 +48,7 @@ export class Holdings {
   private readonly leftovers = new Set<OwnedPartition>();
   private readonly committers = new Map<number, Committer>();
   private paused: 'all' | ReadonlySet<number> = new Set();
+  private closed = false;
 
   constructor(
     private readonly options: ResolvedPartitionOptions,
@@ -67,6 +68,7 @@ export class Holdings {
 
   /** Opens what was granted, tells the application, begins. None waits for one that takes longer. */
   async take(session: string, grants: readonly Grant[]): Promise<void> {
+    if (this.closed) return this.decline(grants);
     const opened = new Gathering<Holding>((batch) => this.begin(batch), grants.length);
     await Promise.all(grants.map(async (grant) => opened.add(await this.open(session, grant))));
   }
@@ -78,6 +80,11 @@ export class Holdings {
     const drained = new Gathering<Holding>((batch) => this.handOver(batch, reason, startedAt), leaving.length);
     for (const holding of leaving) holding.leaving = true;
     await Promise.all(leaving.map(async (holding) => drained.add((await this.drain(holding, reason)) ? holding : undefined)));
+  }
+
+  /** Opened, they would be read and waited for with nobody left to end it. */
+  private decline(grants: readonly Grant[]): void {
+    for (const { partition, token } of grants) if (this.holdings.get(partition)?.token !== token) this.host.release(partition, token);
   }
 
   private async begin(opened: readonly Holding[]): Promise<void> {
@@ -106,7 +113,9 @@ export class Holdings {
     }
   }
 
+  /** All there is, and from here on whatever an answer still brings that was on its way. */
   async giveBackAll(reason: 'shutdown'): Promise<void> {
+    this.closed = true;
     const done = new AbortController();
     const until = performance.now() + this.host.drainMs * 2;
     await Promise.race([this.giveBack([...this.holdings.keys()], reason), sleep(this.host.drainMs * 2, done.signal)]);

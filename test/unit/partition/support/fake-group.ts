@@ -5,8 +5,8 @@ import type { GroupStore, ReleasedPartition, Roster, SyncReply } from '../../../
 
 type Row = NonNullable<SyncReply['rows']>[number];
 type Owner = { session: string; token: number };
-/** What becomes of a call: answered; done and its answer lost; not done at all. */
-export type Fate = 'ok' | 'lost' | 'refused';
+/** What becomes of a call: answered; done and its answer lost; not done at all; done, and sent again by a connection that broke before the answer. */
+export type Fate = 'ok' | 'lost' | 'refused' | 'twice';
 
 /** A consumer group as the scripts partition-*.lua keep it, in memory. Deadlines in Date.now(). */
 export class FakeGroup {
@@ -33,6 +33,8 @@ export class FakeGroup {
   readonly forgotten = new Set<string>();
   /** What members said with their looks. */
   readonly looks: Array<{ readonly session: string; readonly known: string; readonly released: number; readonly held: number }> = [];
+  /** Session -> number of its latest sync. */
+  private readonly sequences = new Map<string, number>();
   private planner: { session: string; until: number } | undefined;
 
   constructor(readonly partitions: number) {}
@@ -56,6 +58,7 @@ export class FakeGroup {
       await this.wait();
       if (isStill()) return new Promise<never>(() => undefined);
       if (fate === 'refused') throw new CommandTimeoutError('EVALSHA', 5);
+      if (fate === 'twice') run();
       const result = run();
       await this.wait();
       if (fate === 'lost') throw new CommandTimeoutError('EVALSHA', 5);
@@ -108,9 +111,11 @@ export class FakeGroup {
     if (gone) this.changed();
   }
 
-  private sync(me: string, member: string, leaving: boolean, known: string, released: readonly ReleasedPartition[], heldNow: ReadonlyArray<readonly [number, number]>, planMs: number): SyncReply | undefined {
+  private sync(me: string, member: string, leaving: boolean, known: string, released: readonly ReleasedPartition[], heldNow: ReadonlyArray<readonly [number, number]>, planMs: number, sequence: number): SyncReply | 'LOST' | 'STALE' {
     this.looks.push({ session: me, known, released: released.length, held: heldNow.length });
-    if (!this.live(me) || this.forgotten.has(me)) return undefined;
+    if (!this.live(me) || this.forgotten.has(me)) return 'LOST';
+    if ((this.sequences.get(me) ?? 0) >= sequence) return 'STALE';
+    this.sequences.set(me, sequence);
     this.reap();
     const seat = this.roster.get(member);
     if (leaving && seat === me) {
