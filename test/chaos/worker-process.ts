@@ -69,6 +69,6 @@ export class WorkerProcess<R extends { readonly type: string }, C extends { read
     const { signal } = await this.process.exited;
     clearTimeout(late);
     this.state = 'ended';
-    if (signal === 'SIGKILL') throw new Error(`${this.name} did not end by itself within 5 s of its engine's stop`);
+    if (signal === 'SIGKILL') throw new Error(`${this.name} did not end by itself within 5 s of its engine's stop; its output: ${this.process.output().slice(-3_000)}`);
   }
 }

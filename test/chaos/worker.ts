@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { StreamLease } from 'nestjs-redis-streams/lease';
 import { connectLedger } from '../support/ledger.js';
+import { tellWhatLingers } from '../support/lingering.js';
 import { serverClock } from './clock.js';
 import { LeaseWork } from './lease-work.js';
 import { RedisStreamsEngine } from './library.js';
@@ -38,7 +39,7 @@ process.on('message', (command: Command) => {
       void engine.stop().then(
         () => report({ type: 'stopped' }),
         (error: unknown) => report({ type: 'stopped', error: String(error) }),
-      ).then(() => ledger?.close()).then(() => {
+      ).then(() => (tellWhatLingers(3_000), ledger?.close())).then(() => {
         // Nothing of ours is left but this channel: with it gone the process must end by itself.
         process.removeAllListeners('disconnect');
         process.disconnect?.();

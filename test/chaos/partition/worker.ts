@@ -1,3 +1,4 @@
+import { tellWhatLingers } from '../../support/lingering.js';
 import { serverClock } from '../clock.js';
 import { RedisStreamsEngine } from '../library.js';
 import { EffectWriter } from './effect-ledger.js';
@@ -47,7 +48,7 @@ process.on('message', ({ type }: Command) => {
   void engine.stop().then(
     () => report({ type: 'stopped' }),
     (error: unknown) => report({ type: 'stopped', error: String(error) }),
-  ).then(() => ((closing = true), ledger.close())).then(() => {
+  ).then(() => ((closing = true), tellWhatLingers(3_000), ledger.close())).then(() => {
     // Nothing of ours is left but this channel: with it gone the process must end by itself.
     process.removeAllListeners('disconnect');
     process.disconnect?.();

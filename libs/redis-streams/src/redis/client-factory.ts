@@ -11,10 +11,19 @@ function reconnectDelay(times: number): number {
 }
 
 /**
+ * How long a closed connection may take to end. ioredis waits its 2 s out also where the socket is gone already, as it is
+ * between two tries to reconnect, and keeps the process for as long.
+ */
+export const CLOSE_MS = 200;
+
+/**
  * Commands wait for a reconnect without a bound of their own here: every caller has a deadline
  * (see CommandChannel), and every script of this package may run twice without harm.
  */
 const SHARED: RedisOptions = {
+  disconnectTimeout: CLOSE_MS,
+  // Asked again this soon while a server loads its data: by default after up to 10 s, which keep the process as well.
+  maxLoadingRetryTime: 500,
   maxRetriesPerRequest: null,
   connectTimeout: 3_000,
   keepAlive: 5_000,
@@ -24,11 +33,11 @@ const SHARED: RedisOptions = {
 };
 
 /**
- * Whatever the user's options say: a client must queue while it connects (subscriptions are made once), subscribe again,
- * and never give up. ioredis ends for good when a retry strategy answers null, and a consumer would stay deaf for ever.
+ * Whatever the user's options say: a client must queue while it connects, must leave subscribing again to the Doorbell, and
+ * never give up. ioredis ends for good when a retry strategy answers null, and a consumer would stay deaf for ever.
  */
 function insisted(options: RedisOptions): RedisOptions {
-  return { ...options, enableOfflineQueue: true, autoResubscribe: true, lazyConnect: false, retryStrategy: neverNull(options.retryStrategy) };
+  return { ...options, enableOfflineQueue: true, autoResubscribe: false, lazyConnect: false, retryStrategy: neverNull(options.retryStrategy) };
 }
 
 type RetryStrategy = (times: number) => number | void | null;
@@ -43,8 +52,7 @@ function neverNull(strategy: RetryStrategy | null | undefined): (times: number) 
 const CLUSTER: ClusterOptions = { enableOfflineQueue: true, lazyConnect: false };
 
 export function createClient(connection: ConnectionOptions, role: ConnectionRole): Client {
-  // A server that is still loading refuses commands for now, which is retried; a subscriber need not ask first, and
-  // ioredis keeps a process for 2 s when a client is closed before the answer.
+  // A server that is still loading refuses commands for now, which is retried; a subscriber need not ask first.
   const shared: RedisOptions = { ...SHARED, connectionName: `nestjs-redis-streams:${role}`, enableReadyCheck: role === 'command' };
   if ('client' in connection && connection.client) {
     const given = connection.client;

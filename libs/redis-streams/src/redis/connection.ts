@@ -4,7 +4,7 @@ import { ClosedError, ConnectionError } from '../errors/index.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ConnectionOptions } from '../options.js';
 import { BlockingChannel } from './blocking-channel.js';
-import { createClient } from './client-factory.js';
+import { CLOSE_MS, createClient } from './client-factory.js';
 import { CommandChannel, type ChannelHooks } from './command-channel.js';
 import { isCluster, nodeOfSlot, refreshSlots, type Client } from './compat.js';
 import { Doorbell } from './doorbell.js';
@@ -90,8 +90,8 @@ export class RedisConnection {
       retryStrategy: () => null,
       reconnectOnError: () => false,
       enableOfflineQueue: true,
-      // Closed before its ready check is answered, ioredis would keep the process for another 2 s.
       enableReadyCheck: false,
+      disconnectTimeout: CLOSE_MS,
       lazyConnect: false,
       maxRetriesPerRequest: null,
       // A blocking read is silent for as long as it blocks, and has a deadline of its own.

@@ -44,6 +44,7 @@ export class Doorbell {
 
   private open(): void {
     const client = this.create();
+    let connected = false;
     this.client = client;
     client.on('error', (error: Error) => this.client === client && !this.closed && this.hooks.error(error));
     client.on('message', (channel: string, message: string) => {
@@ -52,6 +53,10 @@ export class Doorbell {
     client.on('ready', () => {
       if (this.client !== client) return;
       this.hooks.ready();
+      // Again, after a break. Not left to ioredis: nobody hears how its own attempt ends, and a stop in the midst of it
+      // would be an unhandled rejection, which ends the process.
+      if (connected) for (const channel of this.listeners.keys()) this.subscribe(client, channel);
+      connected = true;
       for (const listeners of this.listeners.values()) for (const listener of listeners) listener('ready');
     });
     for (const channel of this.listeners.keys()) this.subscribe(client, channel);
