@@ -1,6 +1,7 @@
 import type { OptionProblem } from '../errors/index.js';
 import { DEFAULT_BACKOFF, type ResolvedBackoff } from '../kernel/backoff.js';
 import { isStreamId } from '../kernel/stream-id.js';
+import { Check } from '../keys/check.js';
 import { checkKeys, checkPartName, describe } from '../keys/names.js';
 import { fullName } from '../keys/partition-keys.js';
 import type { PartitionConsumerOptions, PartitionDefaults, PartitionTuning } from '../options.js';
@@ -35,41 +36,26 @@ const TUNING = ['concurrency', 'prefetch', 'batch', 'ack', 'maxProcessingMs', 'r
 
 /** Applies defaults and reports every problem with its path. */
 export function resolvePartitionTuning(input: PartitionTuning, path: string, base?: ResolvedPartitionTuning): { value: ResolvedPartitionTuning; problems: OptionProblem[] } {
-  const problems: OptionProblem[] = [];
-  const report = (key: string, message: string, value: unknown): void => void problems.push({ path: `${path}.${key}`, message: `${message} (got ${describe(value)})` });
-  const number = (key: string, value: unknown, fallback: number, min: number, max: number, integer = true): number => {
-    if (value === undefined) return fallback;
-    if (typeof value === 'number' && value >= min && value <= max && (!integer || Number.isInteger(value))) return value;
-    report(key, `must be a ${integer ? 'whole ' : ''}number from ${min} to ${max}`, value);
-    return fallback;
-  };
+  const check = new Check(path);
   const retry = input.retry ?? {};
-  problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(DEFAULT_BACKOFF)], `${path}.retry`));
-  const defaults = base?.backoff ?? DEFAULT_BACKOFF;
-  const initialMs = number('retry.initialMs', retry.initialMs, defaults.initialMs, 0, 86_400_000, false);
-  if (input.ack !== undefined && input.ack !== 'auto' && input.ack !== 'manual') report('ack', 'must be "auto" or "manual"', input.ack);
-  const prefetch = number('prefetch', input.prefetch, base?.prefetch ?? 256, 1, 10_000);
-  const batch = input.batch === undefined ? base?.batch : number('batch', input.batch, 1, 1, 10_000);
-  const maxCrashes = number('maxCrashes', input.maxCrashes, base?.maxCrashes ?? 5, 0, 1_000);
-  if (maxCrashes === 1 || maxCrashes === 2) report('maxCrashes', 'must be 0 (never) or at least 3', maxCrashes);
+  check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(DEFAULT_BACKOFF)], `${path}.retry`));
+  const prefetch = check.number('prefetch', input.prefetch, base?.prefetch ?? 256, 1, 10_000);
+  const batch = input.batch === undefined ? base?.batch : check.number('batch', input.batch, 1, 1, 10_000);
+  const maxCrashes = check.number('maxCrashes', input.maxCrashes, base?.maxCrashes ?? 5, 0, 1_000);
+  if (maxCrashes === 1 || maxCrashes === 2) check.report('maxCrashes', 'must be 0 (never) or at least 3', maxCrashes);
   const value: ResolvedPartitionTuning = {
     prefetch,
     batch,
     maxCrashes,
-    concurrency: number('concurrency', input.concurrency, base?.concurrency ?? 1, 1, 10_000),
-    ack: input.ack ?? base?.ack ?? 'auto',
-    maxProcessingMs: number('maxProcessingMs', input.maxProcessingMs, base?.maxProcessingMs ?? 300_000, 10, 86_400_000),
-    maxAttempts: number('retry.maxAttempts', retry.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),
-    startFrom: input.startFrom === undefined ? (base?.startFrom ?? '0-0') : startOf(input.startFrom, (message) => report('startFrom', message, input.startFrom)),
-    rejoinMs: number('rejoinMs', input.rejoinMs, base?.rejoinMs ?? 0, 0, 86_400_000),
-    backoff: {
-      initialMs,
-      factor: number('retry.factor', retry.factor, defaults.factor, 1, 100, false),
-      maxMs: number('retry.maxMs', retry.maxMs, Math.max(defaults.maxMs, initialMs), initialMs, 86_400_000, false),
-      jitter: number('retry.jitter', retry.jitter, defaults.jitter, 0, 1, false),
-    },
+    concurrency: check.number('concurrency', input.concurrency, base?.concurrency ?? 1, 1, 10_000),
+    ack: check.oneOf('ack', input.ack, ['auto', 'manual'], base?.ack),
+    maxProcessingMs: check.number('maxProcessingMs', input.maxProcessingMs, base?.maxProcessingMs ?? 300_000, 10, 86_400_000),
+    maxAttempts: check.number('retry.maxAttempts', retry.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),
+    startFrom: input.startFrom === undefined ? (base?.startFrom ?? '0-0') : startOf(input.startFrom, (message) => check.report('startFrom', message, input.startFrom)),
+    rejoinMs: check.number('rejoinMs', input.rejoinMs, base?.rejoinMs ?? 0, 0, 86_400_000),
+    backoff: check.backoff('retry', retry, base?.backoff ?? DEFAULT_BACKOFF),
   };
-  return { value, problems };
+  return { value, problems: check.problems };
 }
 
 export function resolvePartitionDefaults(input: PartitionDefaults = {}, path = 'partition'): { value: ResolvedPartitionDefaults; problems: OptionProblem[] } {
@@ -91,8 +77,9 @@ export function resolvePartitionOptions(
   problems.push(...checkKeys(input, [...TUNING, 'stream', 'group', 'namespace', 'connection'], path));
   problems.push(...checkPartName(input.stream, `${path}.stream`), ...checkPartName(input.group, `${path}.group`));
   if (input.namespace !== undefined) problems.push(...checkPartName(input.namespace, `${path}.namespace`));
-  const connection = input.connection ?? 'default';
-  if (!context.connections.includes(connection)) problems.push({ path: `${path}.connection`, message: `must be one of the configured connections: ${context.connections.join(', ')} (got ${describe(connection)})` });
+  const check = new Check(path);
+  const connection = check.connection(input.connection, context.connections);
+  problems.push(...check.problems);
   if (value.rejoinMs > 0 && !context.exclusive) problems.push({ path: `${path}.rejoinMs`, message: 'needs a name to come back under: set consumerName (or POD_NAME) to one that this process keeps over a restart' });
   return { value: { ...value, stream: fullName(input.namespace ?? base.namespace, input.stream), group: input.group, connection }, problems };
 }
