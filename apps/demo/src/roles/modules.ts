@@ -1,8 +1,8 @@
 import { type DynamicModule, Module, type Provider, type Type } from '@nestjs/common';
-import { RedisStreamsModule } from 'nestjs-redis-streams';
 import type { RoleConfig } from '../config.js';
 import { LedgerWriter } from '../ledger/ledger-writer.js';
 import { DataStreams } from '../orders/data-streams.js';
+import { library } from './library.js';
 
 interface Parts {
   readonly providers?: Provider[];
@@ -15,15 +15,7 @@ export class RoleModule {
   static of(config: RoleConfig, { providers = [], controllers = [] }: Parts): DynamicModule {
     return {
       module: RoleModule,
-      imports: [
-        RedisStreamsModule.forRoot({
-          connection: { url: config.redisUrl },
-          consumerName: config.name,
-          session: { ttlMs: config.ttlMs },
-          lease: { handOver: config.handOver },
-          partition: { registrationWaitMs: 0 },
-        }),
-      ],
+      imports: [library(config, { lease: { handOver: config.handOver }, partition: { registrationWaitMs: 0 } })],
       providers: [DataStreams, LedgerWriter, ...providers],
       controllers,
     };

@@ -3,6 +3,7 @@ import { RedisStreamsModule } from 'nestjs-redis-streams';
 import type { RoleConfig } from '../config.js';
 import { Bank } from '../payments/bank.js';
 import { PARTITIONS, PAYMENTS } from '../payments/payment.js';
+import { library } from './library.js';
 
 @Module({})
 export class PaymentsModule {
@@ -11,12 +12,7 @@ export class PaymentsModule {
     return {
       module: PaymentsModule,
       imports: [
-        RedisStreamsModule.forRoot({
-          connection: { url: config.redisUrl },
-          consumerName: config.name,
-          session: { ttlMs: config.ttlMs },
-          partition: { namespace: config.service },
-        }),
+        library(config, { partition: { namespace: config.service } }),
         RedisStreamsModule.registerStream({ name: PAYMENTS, partitions: PARTITIONS }),
       ],
       providers: [Bank, ...providers],
