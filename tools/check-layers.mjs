@@ -18,9 +18,10 @@ const MAY_IMPORT = {
   session: ['errors', 'kernel', 'keys', 'redis', 'observability', 'options'],
   lease: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
   partition: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
-  engine: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'observability', 'options'],
-  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'observability', 'options', 'engine'],
-  index: ['errors', 'lease', 'partition', 'observability', 'options', 'engine', 'module'],
+  fanout: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
+  engine: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'observability', 'options'],
+  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'observability', 'options', 'engine'],
+  index: ['errors', 'lease', 'partition', 'fanout', 'observability', 'options', 'engine', 'module'],
 };
 /** Packages a layer may name; the pure ones may name none. */
 const PACKAGES = {

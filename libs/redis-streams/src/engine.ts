@@ -1,5 +1,8 @@
 import { ClosedError, ConnectionError, InvalidOptionsError, type OptionProblem } from './errors/index.js';
-import { checkConsumerName, checkKeys, describe } from './keys/names.js';
+import { checkConsumerName, checkKeys, checkStreamName, describe } from './keys/names.js';
+import { FanoutClient } from './fanout/client.js';
+import { resolveFanout, resolveSubscriber, type ResolvedFanout } from './fanout/options.js';
+import type { RoomHandlers } from './fanout/types.js';
 import { LeaseClient } from './lease/client.js';
 import { LeaseConsumer } from './lease/consumer.js';
 import { resolveLeaseOptions, resolveLeaseTuning, type ResolvedLeaseTuning } from './lease/options.js';
@@ -11,7 +14,7 @@ import { resolvePartitionDefaults, resolvePartitionOptions, type ResolvedPartiti
 import { resolveRegistration, StreamRegistry } from './partition/registration.js';
 import type { PartitionHandlers } from './partition/types.js';
 import { RedisStreamsEvents } from './observability/events.js';
-import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, RedisStreamsOptions, StreamRegistration } from './options.js';
+import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, RedisStreamsOptions, RoomHandlerOptions, StreamRegistration } from './options.js';
 import { RedisConnection } from './redis/connection.js';
 import { withDeadline } from './redis/deadline.js';
 import { Mutex } from './redis/mutex.js';
@@ -19,7 +22,7 @@ import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
 import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
 
 const DEFAULT = 'default';
-const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'partition', 'onError'];
+const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'partition', 'fanout', 'onError'];
 
 interface Connection {
   readonly redis: RedisConnection;
@@ -27,6 +30,7 @@ interface Connection {
   readonly client: LeaseClient;
   readonly registry: StreamRegistry;
   readonly partitions: PartitionClient;
+  readonly fanout: FanoutClient;
 }
 
 /**
@@ -39,6 +43,7 @@ export class RedisStreamsEngine {
   private readonly session: ResolvedSession;
   private readonly tuning: ResolvedLeaseTuning;
   private readonly partitioning: ResolvedPartitionDefaults;
+  private readonly rooms: ResolvedFanout;
   private readonly commandTimeoutMs: number;
   private readonly startTimeoutMs: number;
   private readonly drainMs: number;
@@ -66,12 +71,14 @@ export class RedisStreamsEngine {
     const session = resolveSessionOptions(options.session);
     const lease = resolveLeaseTuning(options.lease ?? {}, 'lease');
     const partition = resolvePartitionDefaults(options.partition);
-    problems.push(...session.problems, ...lease.problems, ...partition.problems);
+    const rooms = resolveFanout(options.fanout);
+    problems.push(...session.problems, ...lease.problems, ...partition.problems, ...rooms.problems);
     if (options.consumerName !== undefined) problems.push(...checkConsumerName(options.consumerName, 'consumerName'));
     if (options.onError !== undefined && typeof options.onError !== 'function') problems.push({ path: 'onError', message: `must be a function (got ${describe(options.onError)})` });
     this.session = session.value;
     this.tuning = lease.value;
     this.partitioning = partition.value;
+    this.rooms = rooms.value;
     this.identity = resolveIdentity(options.consumerName);
     const given: Array<[string, ConnectionOptions]> = [];
     if (options.connection || !options.connections?.[DEFAULT]) given.push([DEFAULT, options.connection ?? { url: 'redis://127.0.0.1:6379' }]);
@@ -156,6 +163,24 @@ export class RedisStreamsEngine {
     return consumer;
   }
 
+  /** Rooms of a connection. @throws InvalidOptionsError when no connection has that name. */
+  fanout(connection: string = DEFAULT): FanoutClient {
+    return this.connection(connection).fanout;
+  }
+
+  /** Subscribes to a room, or to all rooms that a pattern fits, when the engine starts. @throws InvalidOptionsError */
+  addRoomHandler(options: RoomHandlerOptions, handlers: RoomHandlers): void {
+    const { room, connection = DEFAULT, ...tuning } = options;
+    const path = `handler of the room ${describe(room instanceof RegExp ? String(room) : room)}`;
+    const { value, problems } = resolveSubscriber(tuning, this.rooms, path);
+    if (!(room instanceof RegExp)) problems.push(...checkStreamName(room, `${path}.room`));
+    if (!this.connections.has(connection)) problems.push({ path: `${path}.connection`, message: `must be one of the configured connections: ${[...this.connections.keys()].join(', ')} (got ${describe(connection)})` });
+    if (typeof handlers?.message !== 'function') problems.push({ path: `${path}.message`, message: `must be a function (got ${describe(handlers?.message)})` });
+    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started; use fanout().join(...) at run time' });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    this.connection(connection).fanout.add({ room, tuning: value, handlers });
+  }
+
   /**
    * Connects, registers streams and starts all consumers. Idempotent.
    * @throws ConnectionError | ConsumerNameInUseError | StreamMismatchError | StreamNotRegisteredError | ClosedError after a stop
@@ -167,7 +192,7 @@ export class RedisStreamsEngine {
 
   /** First half of `stop`: stops reading and hands streams to peers. Announcing, looking and claiming still work. */
   drain(): Promise<void> {
-    return (this.draining ??= Promise.all(this.all().map((consumer) => consumer.stop())).then(() => undefined));
+    return (this.draining ??= Promise.all([...this.all(), ...this.clients()].map((consumer) => consumer.stop())).then(() => undefined));
   }
 
   /** Drains, sends what is still to be announced, closes all connections. Idempotent; bounded; never rejects. */
@@ -180,7 +205,7 @@ export class RedisStreamsEngine {
     const forget = this.events.on('connection.error', ({ error }) => (last = error));
     try {
       const registered = Promise.all([...this.connections.values()].map(({ registry }) => registry.registerAll()));
-      const consumers = registered.then(() => Promise.all(this.all().map((consumer) => consumer.start())));
+      const consumers = registered.then(() => Promise.all([...this.all(), ...this.clients()].map((consumer) => consumer.start())));
       const waitMs = this.startTimeoutMs + (this.partitionConsumers.size > 0 ? this.partitioning.registrationWaitMs : 0);
       await withDeadline(consumers, waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
       for (const { redis } of this.connections.values()) void redis.probe();
@@ -196,12 +221,18 @@ export class RedisStreamsEngine {
     return [...this.consumers.values(), ...this.partitionConsumers.values()];
   }
 
+  private clients(): FanoutClient[] {
+    return [...this.connections.values()].map(({ fanout }) => fanout);
+  }
+
   private async stopAll(): Promise<void> {
     await this.drain();
     const flushed = (closing: Promise<void>, during: string): Promise<void> =>
       withDeadline(closing, this.drainMs + this.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during }));
     await Promise.all(
-      [...this.connections.values()].flatMap(({ client, partitions }) => [flushed(client.close(), 'sending the last announcements'), flushed(partitions.close(), 'sending the last messages')]),
+      [...this.connections.values()].flatMap(({ client, partitions, fanout }) => [
+        flushed(client.close(), 'sending the last announcements'), flushed(partitions.close(), 'sending the last messages'), flushed(fanout.close(), 'sending the last messages to rooms'),
+      ]),
     );
     for (const { redis, tailer } of this.connections.values()) {
       tailer.close();
@@ -217,7 +248,9 @@ export class RedisStreamsEngine {
       redis, events: this.events, registry, connection: name, namespace: this.partitioning.namespace,
       consumer: (stream, group) => this.partitionConsumers.get(consumerKey(name, `${stream}#${group}`)),
     });
-    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions });
+    const { events, identity, session, commandTimeoutMs, drainMs } = this;
+    const fanout = new FanoutClient(this.rooms, { redis, events, identity, session, commandTimeoutMs, drainMs, onError: (error, context) => this.report(error, { connection: name, ...context }) });
+    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions, fanout });
   }
 
   private connection(name: string): Connection {

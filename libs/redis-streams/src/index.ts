@@ -29,15 +29,21 @@ export type {
   PartitionHandlers, PartitionHooks, PartitionLag, PartitionMessage, PartitionOwner, PartitionsEvent, PartitionsLost, PartitionsRevoked,
   Position, SentMessage,
 } from './partition/types.js';
+export { FanoutClient } from './fanout/client.js';
+export type {
+  AckedRoomMessage, EjectedSubscriber, FanoutMetrics, JoinedRoom, PeekedMessage, RoomContext, RoomHandler, RoomHandlers, RoomHeaders, RoomHooks,
+  RoomMember, RoomMessage, RoomSendOptions, RoomState, RoomSubscription, SentRoomMessage,
+} from './fanout/types.js';
 export { RedisStreamsEvents } from './observability/events.js';
 export type { RedisStreamsEvent, RedisStreamsEventMap, RedisStreamsEventName } from './observability/events.js';
 export type {
-  BackoffOptions, ConnectionOptions, CustomPartitioner, ErrorContext, LeaseConsumerOptions, LeaseTuning, PartitionConsumerOptions,
-  PartitionDefaults, PartitionTuning, RedisStreamsOptions, RetentionOptions, RetryOptions, SessionOptions, StreamRegistration,
+  BackoffOptions, ConnectionOptions, CustomPartitioner, ErrorContext, FanoutOptions, LeaseConsumerOptions, LeaseTuning, PartitionConsumerOptions,
+  PartitionDefaults, PartitionTuning, RedisStreamsOptions, RetentionOptions, RetryOptions, RoomHandlerOptions, RoomTuning, SessionOptions, StreamRegistration,
 } from './options.js';
 export {
-  AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FencedError, HandlerTimeoutError,
-  InvalidOptionsError, LeaseAbortedError, PartitionFullError, PartitionLostError, PartitionUnusableError, RedisStreamsError, StreamMismatchError,
+  AckTimeoutError, AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FanoutMismatchError,
+  FencedError, HandlerTimeoutError,
+  InvalidOptionsError, LeaseAbortedError, PartitionFullError, PartitionLostError, PartitionUnusableError, RedisStreamsError, RoomEjectedError, StreamMismatchError,
   StreamNotRegisteredError,
 } from './errors/index.js';
-export type { AbortReason, ErrorCode, OptionProblem, PartitionLossReason } from './errors/index.js';
+export type { AbortReason, EjectReason, ErrorCode, OptionProblem, PartitionLossReason } from './errors/index.js';

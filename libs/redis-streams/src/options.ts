@@ -69,6 +69,7 @@ export interface ErrorContext {
   readonly stream?: string;
   readonly group?: string;
   readonly partition?: number;
+  readonly room?: string;
   readonly attempt?: number;
   readonly token?: number;
   /** What was being done, in words. */
@@ -166,6 +167,50 @@ export interface PartitionDefaults extends PartitionTuning {
   readonly registrationWaitMs?: number;
 }
 
+/** What a room's subscriber may set; `RedisStreamsOptions.fanout` holds the defaults for all of them. */
+export interface RoomTuning {
+  /** The room waits for this subscriber's acknowledgement. Default true. */
+  readonly sync?: boolean;
+  /** `auto` (default): the handler's return acknowledges. `manual`: `ctx.ack()` does. */
+  readonly ack?: 'auto' | 'manual';
+  /** A sync subscriber that has not acknowledged for this long, retries included, is ejected and the room goes on. Default 30,000 ms. */
+  readonly ackTimeoutMs?: number;
+  /** A handler that throws: `nack-retry` (default) calls it again after a backoff, at most `retry.maxAttempts` times, then `eject`; `eject` at once; `ack`: reported and counted as acknowledged. */
+  readonly onFailure?: 'nack-retry' | 'eject' | 'ack';
+  /** Default: 5 attempts, the second after 100 ms, at most 5,000 ms apart. */
+  readonly retry?: RetryOptions;
+  /** An ejected subscriber: `rejoin` (default) comes back when its handler has ended, with the next message; `leave` stays out. */
+  readonly whenEjected?: 'rejoin' | 'leave';
+  /** Messages that wait for an async subscriber at most; beyond, the oldest is dropped and `room.dropped` raised. Default 1,000. */
+  readonly maxQueued?: number;
+}
+
+export interface RoomHandlerOptions extends RoomTuning {
+  /** A room's name, or a pattern: `*` stands for any characters. */
+  readonly room: string | RegExp;
+  /** Name of the connection; default: the one given as `connection`. */
+  readonly connection?: string;
+}
+
+/** Rooms. All processes that share rooms must be given the same. */
+export interface FanoutOptions extends RoomTuning {
+  /** Put into the names of all keys, so that several applications can share a Redis. Default: none. */
+  readonly namespace?: string;
+  /** Hash slots over which rooms are spread on Redis Cluster. Default 1. All processes must agree: FanoutMismatchError. */
+  readonly shards?: number;
+  /** A room without sync subscribers: `hold` (default) keeps messages until one comes; `pass` shows them to whoever is there. */
+  readonly whenEmpty?: 'hold' | 'pass';
+  /** Messages a room holds at most; beyond, sends are refused with a BackpressureError. Default 10,000. */
+  readonly maxBacklog?: number;
+  /**
+   * `at-least-once` (default): what a subscriber missed over a broken connection it fetches, and a message whose subscribers
+   * all went away over it is shown again. `at-most-once`: neither.
+   */
+  readonly delivery?: 'at-least-once' | 'at-most-once';
+  /** With `at-least-once`: how often a message is shown again before it goes to the dead-letter stream. Default 3. */
+  readonly maxRedeliveries?: number;
+}
+
 export interface RedisStreamsOptions {
   /** The default connection. Default: `redis://127.0.0.1:6379`. */
   readonly connection?: ConnectionOptions;
@@ -186,6 +231,8 @@ export interface RedisStreamsOptions {
   readonly lease?: LeaseTuning;
   /** Defaults for all partition consumers. */
   readonly partition?: PartitionDefaults;
+  /** Rooms: what all processes agree on, and the defaults for all subscribers. */
+  readonly fanout?: FanoutOptions;
   /** Called with every error nobody else gets: connections, readers, handlers. What it throws is a process warning. */
   readonly onError?: (error: Error, context: ErrorContext) => void;
 }

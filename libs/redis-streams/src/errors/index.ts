@@ -14,7 +14,10 @@ export type ErrorCode =
   | 'PARTITION_FULL'
   | 'PARTITION_UNUSABLE'
   | 'PARTITION_LOST'
-  | 'HANDLER_TIMEOUT';
+  | 'HANDLER_TIMEOUT'
+  | 'ROOM_EJECTED'
+  | 'ACK_TIMEOUT'
+  | 'FANOUT_MISMATCH';
 
 /** What a handler threw, as an Error. Anything may be thrown, also what `String` cannot convert. */
 export function toError(thrown: unknown): Error {
@@ -218,5 +221,50 @@ export class PartitionLostError extends RedisStreamsError {
 export class HandlerTimeoutError extends RedisStreamsError {
   constructor(what: string, maxProcessingMs: number) {
     super('HANDLER_TIMEOUT', `${what} was not acknowledged within ${maxProcessingMs} ms (maxProcessingMs)`, true);
+  }
+}
+
+/** Why a subscriber is not waited for any more. */
+export type EjectReason = 'timeout' | 'failed' | 'session-lost' | 'expired' | 'removed' | 'left';
+
+const EJECT_TEXT: Record<EjectReason, string> = {
+  timeout: 'it did not acknowledge within ackTimeoutMs',
+  failed: 'its handler failed as often as it may',
+  'session-lost': 'this process was silent past its deadline',
+  expired: 'the room did not hear from this process in time',
+  removed: 'the room was removed',
+  left: 'it left',
+};
+
+/** The `signal.reason` of a handler that its room does not wait for any more. */
+export class RoomEjectedError extends RedisStreamsError {
+  constructor(
+    readonly room: string,
+    readonly subscriber: string,
+    readonly reason: EjectReason,
+  ) {
+    super('ROOM_EJECTED', `${subscriber} is out of the room "${room}": ${EJECT_TEXT[reason]}`, false);
+  }
+}
+
+/** A message was sent, and not acknowledged by everybody within `timeoutMs`. It stays sent, and goes on to be delivered. */
+export class AckTimeoutError extends RedisStreamsError {
+  constructor(
+    readonly room: string,
+    readonly id: string,
+    timeoutMs: number,
+  ) {
+    super('ACK_TIMEOUT', `message ${id} of the room "${room}" was sent, and not acknowledged by all within ${timeoutMs} ms; state("${room}") tells who owes`, true);
+  }
+}
+
+/** Processes disagree about the number of shards: rooms would be in two places. The first one's stands. */
+export class FanoutMismatchError extends RedisStreamsError {
+  constructor(shards: number, registered: number, by: string) {
+    super(
+      'FANOUT_MISMATCH',
+      `fanout.shards is ${shards} here and ${registered} as ${by} registered it first; make all processes equal, or give this one another fanout.namespace`,
+      false,
+    );
   }
 }

@@ -12,7 +12,7 @@ export interface EventLine {
 /** Events at this level are not even formatted when it is off: they come with every stream. */
 export const DEBUG_EVENTS: ReadonlySet<RedisStreamsEvent['type']> = new Set([
   'session.renewed', 'lease.announced', 'lease.assigned', 'lease.completed', 'lease.checkpointed',
-  'partition.committed',
+  'partition.committed', 'room.joined', 'room.left',
 ]);
 
 /** The line of each event. */
@@ -101,6 +101,24 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
       return event.reason === 'closed'
         ? log(`${groupOf(event)}: consumer ${event.consumer} ended`)
         : failure(`${groupOf(event)}: consumer ${event.consumer} ended: ${event.reason}`, event.error);
+    case 'room.joined':
+      return debug(`${event.subscriber} is in the room "${event.room}"`);
+    case 'room.left':
+      return debug(`${event.subscriber} has left the room "${event.room}"`);
+    case 'room.ejected':
+      return warn(`${event.subscriber} ejected from the room "${event.room}" (${event.reason})${event.messageId === undefined ? '' : `, message ${event.messageId} unacknowledged`}; ${event.rejoins ? 'it comes back with the next message' : 'it stays out'}`);
+    case 'room.expelled':
+      return warn(event.reason === 'dead' ? `${event.session} is dead: taken out of ${event.rooms} rooms, which go on` : `${event.session} has not acknowledged in time: taken out of the room "${event.room}", which goes on`);
+    case 'room.retried':
+      return { ...warn(`${event.subscriber} failed on message ${event.id} of the room "${event.room}", attempt ${event.attempt}; again in ${event.delayMs} ms`, event.error), throttle: `${event.type} ${event.room}` };
+    case 'room.redelivered':
+      return warn(`message ${event.id} of the room "${event.room}" goes out again: all who saw it went away over it`);
+    case 'room.deadLettered':
+      return failure(`message ${event.id} of the room "${event.room}" dead-lettered: all who saw it went away over it, each time`);
+    case 'room.invalid':
+      return { ...warn(`the room "${event.room}" has something that is no message: ${event.error.message}`), throttle: `${event.type} ${event.room}` };
+    case 'room.dropped':
+      return { ...warn(`${event.subscriber} is slower than the room "${event.room}" (sync: false): message ${event.id} dropped`), throttle: `${event.type} ${event.room}` };
     case 'reader.error':
       return {
         ...warn(`${event.service}: reading failed ${event.failures} times, again in ${event.retryInMs} ms: ${event.error.message}`),

@@ -1,4 +1,4 @@
-import type { AbortReason, PartitionLossReason } from '../errors/index.js';
+import type { AbortReason, EjectReason, PartitionLossReason } from '../errors/index.js';
 import type { ErrorContext } from '../options.js';
 
 interface OfService {
@@ -14,6 +14,10 @@ interface OfGroup {
   /** Full name: with its namespace. */
   readonly stream: string;
   readonly group: string;
+}
+interface OfSubscriber {
+  readonly room: string;
+  readonly subscriber: string;
 }
 interface OfPartition extends OfGroup {
   readonly partition: number;
@@ -55,6 +59,21 @@ export interface RedisStreamsEventMap {
   'partition.dropped': { readonly stream: string; readonly partition: number; readonly messages: number };
   'partition.paused': OfGroup & { readonly partitions: 'all' | readonly number[] };
   'partition.terminated': OfGroup & { readonly consumer: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
+  /** A local subscriber is in a room. */
+  'room.joined': OfSubscriber;
+  'room.left': OfSubscriber;
+  /** A local subscriber is out of its room; `rejoins`: for now. */
+  'room.ejected': OfSubscriber & { readonly reason: EjectReason; readonly messageId: string | undefined; readonly rejoins: boolean };
+  /** This process has taken somebody out of rooms, so that they go on: a dead session of all its rooms, or one that was late in one. */
+  'room.expelled': { readonly session: string; readonly reason: 'dead' | 'timeout'; readonly rooms: number; readonly room?: string };
+  'room.retried': OfSubscriber & { readonly id: string; readonly attempt: number; readonly delayMs: number; readonly error: Error };
+  /** Everybody who saw the message went away over it: it is shown again. */
+  'room.redelivered': { readonly room: string; readonly id: string };
+  'room.deadLettered': { readonly room: string; readonly id: string };
+  /** Something in a room's channel or backlog that is no message. */
+  'room.invalid': { readonly room: string; readonly id: string | undefined; readonly error: Error };
+  /** An async subscriber is slower than its room. */
+  'room.dropped': OfSubscriber & { readonly id: string };
   'reader.error': OfService & { readonly error: Error; readonly retryInMs: number; readonly failures: number };
   'reader.recovered': OfService & { readonly failures: number; readonly downMs: number };
   /** What `onError` is told, but for connections and readers, which have events of their own. */

@@ -1,9 +1,9 @@
 import type { Redis, RedisOptions } from 'ioredis';
-import calculateSlot from 'cluster-key-slot';
 import { ClosedError, ConnectionError } from '../errors/index.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ConnectionOptions } from '../options.js';
 import { BlockingChannel } from './blocking-channel.js';
+import { Channels, type ChannelsHooks } from './channels.js';
 import { CLOSE_MS, createClient } from './client-factory.js';
 import { CommandChannel, type ChannelHooks } from './command-channel.js';
 import { isCluster, nodeOfSlot, refreshSlots, type Client } from './compat.js';
@@ -11,13 +11,14 @@ import { Doorbell } from './doorbell.js';
 import { probeServer } from './probe.js';
 import { ReadChannel } from './read-channel.js';
 import { ScriptRunner } from './script-runner.js';
+import { slotOf } from './slot.js';
 
 /** One named Redis and every connection to it, by role. Nothing connects before it is first used. */
 export class RedisConnection {
   private commandChannel: CommandChannel | undefined;
   private bell: Doorbell | undefined;
   private runner: ScriptRunner | undefined;
-  private readonly blocking = new Set<BlockingChannel | ReadChannel>();
+  private readonly blocking = new Set<BlockingChannel | ReadChannel | Channels>();
   private closed = false;
 
   constructor(
@@ -61,6 +62,20 @@ export class RedisConnection {
     return channel;
   }
 
+  /** A connection for pub/sub channels in the slot of `key`. */
+  channelsFor(key: string, restored: ChannelsHooks['restored']): Channels {
+    this.throwIfClosed();
+    const { error, replaced } = this.hooks('subscriber');
+    const channels = new Channels(
+      () => this.dedicated(key, { protocol: 2, disableClientInfo: true }),
+      () => this.refreshTopology(),
+      { restored, error, replaced },
+      () => this.blocking.delete(channels),
+    );
+    this.blocking.add(channels);
+    return channels;
+  }
+
   /** After a read that met the wrong node: on Cluster, asks who serves what, so that the next connection goes there. */
   async refreshTopology(): Promise<void> {
     const client = this.commands.raw;
@@ -82,7 +97,7 @@ export class RedisConnection {
 
   private dedicated(key: string, more: RedisOptions = {}): Redis {
     const template: Client = this.commands.raw;
-    const node = isCluster(template) ? nodeOfSlot(template, calculateSlot(key)) : template;
+    const node = isCluster(template) ? nodeOfSlot(template, slotOf(key)) : template;
     if (!node) throw new ConnectionError(`no cluster node is known to serve the slot of "${key}" at present`);
     return node.duplicate({
       ...more,

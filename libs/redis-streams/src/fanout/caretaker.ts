@@ -1,0 +1,145 @@
+import { isTransient } from '../kernel/server-errors.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ResolvedSession } from '../session/options.js';
+import type { RoomLatency } from './latency.js';
+import type { ResolvedFanout } from './options.js';
+import type { Ejected, RoomStore } from './store.js';
+
+/** Rooms in one script call. */
+const BATCH = 100;
+/** Deadlines lie close when many rooms are busy: they are not looked at more often than this. */
+const SOONEST_MS = 200;
+
+export interface CaretakerHost {
+  readonly events: RedisStreamsEvents;
+  readonly latency: RoomLatency;
+  session(): string | undefined;
+  /** Those of these rooms whose message may have been missed here. */
+  owing(rooms: readonly string[]): readonly string[];
+  /** What a fetch found in a room. */
+  fetched(room: string, text: string): void;
+  onError(error: Error): void;
+}
+
+/**
+ * Keeps the rooms of a shard going: ejects the dead and the late, fetches what was missed, hears of rooms that are born. Every
+ * process does this, at each heartbeat and each deadline, so it depends on none; what two do at once changes nothing twice.
+ */
+export class Caretaker {
+  private looking = false;
+  private again = false;
+  private timer: NodeJS.Timeout | undefined;
+  private watcher: ((room: string) => void) | undefined;
+  private bornSince = 0;
+  private skip = 0;
+  private closed = false;
+
+  constructor(
+    private readonly store: RoomStore,
+    private readonly options: ResolvedFanout,
+    private readonly session: ResolvedSession,
+    private readonly host: CaretakerHost,
+  ) {}
+
+  watch(heard: (room: string) => void): void {
+    this.watcher = heard;
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+  }
+
+  look(): void {
+    this.again = true;
+    if (!this.looking && !this.closed) void this.lookAround();
+  }
+
+  /** These may have missed something: asks for what they owe. */
+  catchUp(rooms: readonly string[]): void {
+    void this.fetch(rooms);
+  }
+
+  private async lookAround(): Promise<void> {
+    this.looking = true;
+    try {
+      while (this.again && !this.closed) {
+        this.again = false;
+        await this.once();
+      }
+    } catch (error) {
+      // Every heartbeat looks again; what is no passing trouble the operator shall see.
+      if (!isTransient(error) && !this.closed) this.host.onError(error as Error);
+    } finally {
+      this.looking = false;
+    }
+  }
+
+  private async once(): Promise<void> {
+    const { store, host, watcher } = this;
+    const asked = performance.now();
+    const found = await store.look(watcher && this.bornSince, this.options.ackTimeoutMs - this.session.heartbeatMs, this.skip);
+    host.latency.compare(found.serverUs, performance.now() - asked);
+    this.expect(found.nextDeadlineMs);
+    for (const [room, number] of found.born) {
+      this.bornSince = Math.max(this.bornSince, number);
+      watcher?.(room);
+    }
+    if (found.born.length === 500) this.again = true;
+    for (const dead of found.dead) await this.bury(dead);
+    for (let i = 0; i < found.overdue.length; i += BATCH) await this.expire(found.overdue.slice(i, i + BATCH));
+    if (found.overdue.length > 0) this.again = true;
+    this.skip = found.old.length === 500 ? this.skip + 500 : 0;
+    await this.fetch(host.owing(found.old));
+  }
+
+  private expect(ms: number): void {
+    clearTimeout(this.timer);
+    if (ms >= 0 && !this.closed) this.timer = setTimeout(() => this.look(), Math.max(SOONEST_MS, Math.min(ms, 3_600_000)) + 1 + Math.random() * 20);
+  }
+
+  /** Takes a dead session out of its rooms, so that they go on, then forgets it. */
+  private async bury(session: string): Promise<void> {
+    for (let rooms = 0; ; ) {
+      const some = await this.store.roomsOf(session, BATCH);
+      if (some.length === 0) {
+        if ((await this.store.part(session, false)) && rooms > 0) this.host.events.emit('room.expelled', { session, reason: 'dead', rooms });
+        return;
+      }
+      const ejected = await this.store.eject(session, 'dead', some);
+      if (!ejected) return;
+      rooms += some.length;
+      this.tell(some, ejected);
+    }
+  }
+
+  private async expire(rooms: readonly string[]): Promise<void> {
+    const ejected = await this.store.expire(rooms);
+    ejected.forEach(({ late }, i) => {
+      for (const session of late) this.host.events.emit('room.expelled', { session, reason: 'timeout', rooms: 1, room: rooms[i]! });
+    });
+    this.tell(rooms, ejected);
+  }
+
+  private tell(rooms: readonly string[], ejected: readonly Ejected[]): void {
+    ejected.forEach(({ redelivered, buried }, i) => {
+      if (redelivered !== undefined) this.host.events.emit('room.redelivered', { room: rooms[i]!, id: redelivered });
+      if (buried !== undefined) this.host.events.emit('room.deadLettered', { room: rooms[i]!, id: buried });
+    });
+  }
+
+  private async fetch(rooms: readonly string[]): Promise<void> {
+    const session = this.host.session();
+    if (session === undefined || this.options.maxRedeliveries === 0) return;
+    try {
+      for (let i = 0; i < rooms.length; i += BATCH) {
+        const chunk = rooms.slice(i, i + BATCH);
+        const found = await this.store.fetch(session, chunk);
+        if (this.host.session() !== session) return; // the answer is about another
+        found.forEach((text, at) => this.host.fetched(chunk[at]!, text));
+      }
+    } catch (error) {
+      if (!isTransient(error) && !this.closed) this.host.onError(error as Error);
+    }
+  }
+}

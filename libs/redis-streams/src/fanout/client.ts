@@ -1,0 +1,271 @@
+import { randomBytes } from 'node:crypto';
+import { ClosedError, InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { roomMatcher } from '../kernel/room-pattern.js';
+import { decodePayload, encodePayload, type WireMessage } from '../kernel/room-wire.js';
+import { checkKeys, checkStreamName, describe } from '../keys/names.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext, RoomTuning } from '../options.js';
+import type { RedisConnection } from '../redis/connection.js';
+import { slotOf } from '../redis/slot.js';
+import { newIncarnation, type ConsumerIdentity } from '../session/identity.js';
+import type { ResolvedSession } from '../session/options.js';
+import { resolveSubscriber, type ResolvedFanout, type ResolvedRoomTuning } from './options.js';
+import { FanoutShard, RoomCounts } from './shard.js';
+import { registerFanout, type OutgoingRoomMessage, type RawState } from './store.js';
+import { Subscriber } from './subscriber.js';
+import type {
+  AckedRoomMessage, FanoutMetrics, PeekedMessage, RoomHandler, RoomHandlers, RoomHeaders, RoomHooks, RoomSendOptions, RoomState,
+  RoomSubscription, SentRoomMessage,
+} from './types.js';
+
+export interface FanoutClientContext {
+  readonly redis: RedisConnection;
+  readonly events: RedisStreamsEvents;
+  readonly identity: ConsumerIdentity;
+  readonly session: ResolvedSession;
+  readonly commandTimeoutMs: number;
+  readonly drainMs: number;
+  onError(error: Error, context: ErrorContext): void;
+}
+
+/** A handler of rooms that is started with the engine. */
+export interface RoomTarget {
+  readonly room: string | RegExp;
+  readonly tuning: ResolvedRoomTuning;
+  readonly handlers: RoomHandlers;
+}
+
+const MAX_MESSAGE_LENGTH = 16_777_216;
+const MAX_PRIORITY = Number.MAX_SAFE_INTEGER;
+
+/** Rooms over one connection: sending, subscribing, looking. */
+export class FanoutClient {
+  private readonly shards = new Map<number, FanoutShard>();
+  private readonly counts = new RoomCounts();
+  private readonly targets: RoomTarget[] = [];
+  private readonly label: string;
+  private subscribers = 0;
+  private registering: Promise<void> | undefined;
+  private stopping: Promise<void> | undefined;
+  private closed = false;
+
+  /** @internal */
+  constructor(
+    private readonly options: ResolvedFanout,
+    private readonly context: FanoutClientContext,
+  ) {
+    this.label = newIncarnation(context.identity.name);
+  }
+
+  /**
+   * Sends to a room. Resolves when Redis has the message, or with `await: 'acked'` when every sync subscriber has
+   * acknowledged it. @throws BackpressureError when the room holds `fanout.maxBacklog` messages | AckTimeoutError | InvalidOptionsError
+   */
+  async send(room: string, data: unknown, options?: RoomSendOptions & { readonly await?: 'queued' }): Promise<SentRoomMessage>;
+  async send(room: string, data: unknown, options: RoomSendOptions & { readonly await: 'acked' }): Promise<AckedRoomMessage>;
+  async send(room: string, data: unknown, options?: RoomSendOptions): Promise<SentRoomMessage | AckedRoomMessage>;
+  async send(room: string, data: unknown, options: RoomSendOptions = {}): Promise<SentRoomMessage | AckedRoomMessage> {
+    const awaited = options.await === 'acked';
+    const message: OutgoingRoomMessage = { room, priority: options.priority ?? 0, payload: encode(room, data, options), awaited };
+    const { sender } = await this.shardOf(room);
+    return awaited ? sender.sendAwaited(message, options.timeoutMs) : { room, id: await sender.send(message) };
+  }
+
+  /** Shows a message to everybody in the room at once, beside the order. Nobody waits for it, and it is not kept. */
+  async sendOutOfBand(room: string, data: unknown, options: { readonly headers?: RoomHeaders } = {}): Promise<SentRoomMessage> {
+    const payload = encode(room, data, options);
+    const id = randomBytes(9).toString('base64url');
+    await (await this.shardOf(room)).store.outOfBand(room, id, payload);
+    return { room, id };
+  }
+
+  /**
+   * Subscribes. Resolves when the next message released in the room will be shown to the handler. Waits for a server that is away.
+   * @throws InvalidOptionsError | ClosedError
+   */
+  async join(room: string, handler: RoomHandler, options: RoomTuning & RoomHooks = {}): Promise<RoomSubscription> {
+    const { joined, ejected, ...tuning } = options;
+    const { value, problems } = resolveSubscriber(tuning, this.options, `subscriber of the room ${describe(room)}`);
+    problems.push(...checkRoom(room));
+    if (typeof handler !== 'function') problems.push({ path: 'handler', message: `must be a function (got ${describe(handler)})` });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    return this.subscribe(room, value, { message: handler, ...(joined && { joined }), ...(ejected && { ejected }) });
+  }
+
+  /** Messages that wait in a room, in the order in which they will be shown. The current one is not among them. */
+  async peek(room: string, offset = 0, limit = 100): Promise<PeekedMessage[]> {
+    const problems = [['offset', offset], ['limit', limit]].flatMap(([path, value]) => (Number.isInteger(value) && (value as number) >= 0 ? [] : [{ path: String(path), message: `must be a whole number from 0 (got ${describe(value)})` }]));
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    if (limit === 0) return [];
+    return (await (await this.shardOf(room)).store.peek(room, offset, limit)).map(peeked);
+  }
+
+  /** Backlog, current message, members, and who still owes an acknowledgement. */
+  async state(room: string): Promise<RoomState> {
+    return stateOf(room, await (await this.shardOf(room)).store.state(room));
+  }
+
+  /** Ends a room: everybody in it is told, what waits is dropped. @returns how many messages were dropped */
+  async remove(room: string): Promise<number> {
+    return (await this.shardOf(room)).store.remove(room);
+  }
+
+  async metrics({ topRooms = 10 }: { readonly topRooms?: number } = {}): Promise<FanoutMetrics> {
+    const count = Math.max(0, Math.trunc(topRooms));
+    const shards = await this.allShards();
+    const rooms = await Promise.all(shards.map(({ store }) => store.roomCount()));
+    const largest = count === 0 ? [] : (await Promise.all(shards.map(({ store }) => store.largest(count)))).flat();
+    return {
+      rooms: rooms.reduce((sum, n) => sum + n, 0),
+      subscribedRooms: shards.reduce((sum, shard) => sum + shard.roomCount, 0),
+      subscribers: shards.reduce((sum, shard) => sum + shard.subscriberCount, 0),
+      received: this.counts.received,
+      invalid: this.counts.invalid,
+      latencyMs: this.counts.latency.summary(),
+      topRooms: largest.sort((a, b) => b.backlog - a.backlog).slice(0, count),
+    };
+  }
+
+  /** @internal To be started with the engine. */
+  add(target: RoomTarget): void {
+    this.targets.push(target);
+  }
+
+  /** @internal Subscribes what was added. */
+  async start(): Promise<void> {
+    await Promise.all(this.targets.map((target) => this.startTarget(target)));
+  }
+
+  /** @internal Leaves all rooms when their handlers have ended. Sending still works. */
+  stop(): Promise<void> {
+    return (this.stopping ??= Promise.all([...this.shards.values()].map((shard) => shard.stop())).then(() => undefined));
+  }
+
+  /** @internal */
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.shards.values()].map((shard) => shard.close()));
+  }
+
+  private async startTarget({ room, tuning, handlers }: RoomTarget): Promise<void> {
+    const matcher = roomMatcher(room);
+    if (matcher.room !== undefined) return void (await this.subscribe(matcher.room, tuning, handlers));
+    // Of a room that was removed and is born again the subscription is gone, so the next news of it joins anew.
+    const joined = new Map<string, RoomSubscription | undefined>();
+    const heard = (name: string): void => {
+      const known = joined.get(name);
+      if (!matcher.matches(name) || (joined.has(name) && known?.active !== false)) return;
+      joined.set(name, undefined);
+      this.subscribe(name, tuning, handlers).then(
+        (subscription) => void joined.set(name, subscription),
+        (error: Error) => {
+          joined.delete(name);
+          if (!this.stopping) this.context.onError(error, { room: name, during: `joining it for the pattern ${matcher.text}` });
+        },
+      );
+    };
+    await Promise.all((await this.allShards()).map((shard) => shard.watch(heard)));
+  }
+
+  private async subscribe(room: string, tuning: ResolvedRoomTuning, handlers: RoomHandlers): Promise<RoomSubscription> {
+    const shard = await this.shardOf(room);
+    if (this.stopping) throw new ClosedError('the fanout client');
+    await shard.enter();
+    const seat = shard.seat(room);
+    const subscriber = new Subscriber(`${this.label}/${++this.subscribers}`, tuning, handlers, seat);
+    const inside = await seat.add(subscriber);
+    if (!inside && subscriber.state === 'gone') throw new ClosedError(`the subscription of the room "${room}"`);
+    return {
+      room,
+      subscriber: subscriber.id,
+      get active() {
+        return subscriber.state !== 'gone';
+      },
+      leave: () => seat.remove(subscriber),
+    };
+  }
+
+  /** @throws InvalidOptionsError | FanoutMismatchError | ClosedError */
+  private async shardOf(room: string): Promise<FanoutShard> {
+    const problems = checkRoom(room);
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    await this.registered();
+    return this.shard(slotOf(room) % this.options.shards);
+  }
+
+  private async allShards(): Promise<FanoutShard[]> {
+    await this.registered();
+    return Array.from({ length: this.options.shards }, (_, shard) => this.shard(shard));
+  }
+
+  private shard(index: number): FanoutShard {
+    const known = this.shards.get(index);
+    if (known) return known;
+    if (this.closed) throw new ClosedError('the fanout client');
+    const shard = new FanoutShard(this.options, index, {
+      ...this.context,
+      counts: this.counts,
+      onError: (error, context) => this.context.onError(error, context),
+      failed: (error) => this.context.onError(error, { during: 'joining a fanout shard: this process is in no room of it' }),
+    });
+    this.shards.set(index, shard);
+    return shard;
+  }
+
+  private registered(): Promise<void> {
+    return (this.registering ??= registerFanout(this.context.redis, this.options, this.context.identity.name).catch((error: unknown) => {
+      this.registering = undefined;
+      throw error;
+    }));
+  }
+}
+
+function checkRoom(room: unknown): OptionProblem[] {
+  return checkStreamName(room, 'room');
+}
+
+/** @throws InvalidOptionsError with everything that is wrong with it */
+function encode(room: unknown, data: unknown, options: RoomSendOptions): string {
+  const problems = [...checkRoom(room), ...checkKeys(options, ['priority', 'headers', 'await', 'timeoutMs'])];
+  const bad = (path: string, message: string, value: unknown): void => void problems.push({ path, message: `${message} (got ${describe(value)})` });
+  const { priority, headers, timeoutMs } = options;
+  if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= MAX_PRIORITY)) bad('priority', 'must be a whole number', priority);
+  if (options.await !== undefined && options.await !== 'queued' && options.await !== 'acked') bad('await', 'must be "queued" or "acked"', options.await);
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= 2_147_483_647)) bad('timeoutMs', 'must be a number of milliseconds from 1', timeoutMs);
+  if (headers !== undefined && !(typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string'))) bad('headers', 'must be an object of strings', headers);
+  let text = 'null';
+  try {
+    text = JSON.stringify(data) ?? 'null';
+    if (text.length > MAX_MESSAGE_LENGTH) bad('data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, text.length);
+  } catch (error) {
+    bad('data', `must be something JSON can carry: ${(error as Error).message}`, data);
+  }
+  if (problems.length > 0) throw new InvalidOptionsError(problems);
+  return encodePayload(text, headers);
+}
+
+function peeked({ id, priority, sentAt, redelivery, payload }: WireMessage): PeekedMessage {
+  return { id, priority, sentAt, redelivery, ...readable(payload) };
+}
+
+/** What cannot be read is shown as it is. */
+function readable(payload: string): { data: unknown; headers: RoomHeaders } {
+  try {
+    return decodePayload(payload);
+  } catch {
+    return { data: payload, headers: {} };
+  }
+}
+
+function stateOf(room: string, { current, waiting, members, serverMs }: RawState): RoomState {
+  return {
+    room,
+    backlog: waiting,
+    current: current && { ...peeked(current.message), deadline: current.deadline },
+    members: members.map(({ session, sync, deadline, ttlMs, owes }) => ({
+      session, sync, owes,
+      lastSeen: deadline !== undefined && deadline > serverMs ? deadline - ttlMs : undefined,
+    })),
+    owing: members.flatMap(({ session, owes }) => (owes ? [session] : [])),
+  };
+}

@@ -1,0 +1,106 @@
+import type { OptionProblem } from '../errors/index.js';
+import type { ResolvedBackoff } from '../kernel/backoff.js';
+import { checkKeys, checkPartName, describe } from '../keys/names.js';
+import type { FanoutOptions, RoomTuning } from '../options.js';
+
+export interface ResolvedRoomTuning {
+  readonly sync: boolean;
+  readonly ack: 'auto' | 'manual';
+  readonly ackTimeoutMs: number;
+  readonly onFailure: 'nack-retry' | 'eject' | 'ack';
+  readonly maxAttempts: number;
+  readonly backoff: ResolvedBackoff;
+  readonly whenEjected: 'rejoin' | 'leave';
+  readonly maxQueued: number;
+}
+
+export interface ResolvedFanout extends ResolvedRoomTuning {
+  readonly namespace: string | undefined;
+  readonly shards: number;
+  readonly whenEmpty: 'hold' | 'pass';
+  readonly maxBacklog: number;
+  /** 0: at most once. */
+  readonly maxRedeliveries: number;
+}
+
+const TUNING = ['sync', 'ack', 'ackTimeoutMs', 'onFailure', 'retry', 'whenEjected', 'maxQueued'];
+const BACKOFF: ResolvedBackoff = { initialMs: 100, factor: 2, maxMs: 5_000, jitter: 0.5 };
+
+/** Applies defaults and reports every problem with its path. */
+export function resolveRoomTuning(input: RoomTuning, path: string, base?: ResolvedRoomTuning): { value: ResolvedRoomTuning; problems: OptionProblem[] } {
+  const check = new Check(path);
+  const retry = input.retry ?? {};
+  check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(BACKOFF)], `${path}.retry`));
+  const defaults = base?.backoff ?? BACKOFF;
+  const initialMs = check.number('retry.initialMs', retry.initialMs, defaults.initialMs, 0, 86_400_000, false);
+  if (input.sync !== undefined && typeof input.sync !== 'boolean') check.report('sync', 'must be true or false', input.sync);
+  const value: ResolvedRoomTuning = {
+    sync: input.sync ?? base?.sync ?? true,
+    ack: check.oneOf('ack', input.ack, ['auto', 'manual'], base?.ack),
+    ackTimeoutMs: check.number('ackTimeoutMs', input.ackTimeoutMs, base?.ackTimeoutMs ?? 30_000, 10, 86_400_000),
+    onFailure: check.oneOf('onFailure', input.onFailure, ['nack-retry', 'eject', 'ack'], base?.onFailure),
+    maxAttempts: check.number('retry.maxAttempts', retry.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),
+    backoff: {
+      initialMs,
+      factor: check.number('retry.factor', retry.factor, defaults.factor, 1, 100, false),
+      maxMs: check.number('retry.maxMs', retry.maxMs, Math.max(defaults.maxMs, initialMs), initialMs, 86_400_000, false),
+      jitter: check.number('retry.jitter', retry.jitter, defaults.jitter, 0, 1, false),
+    },
+    whenEjected: check.oneOf('whenEjected', input.whenEjected, ['rejoin', 'leave'], base?.whenEjected),
+    maxQueued: check.number('maxQueued', input.maxQueued, base?.maxQueued ?? 1_000, 1, 1_000_000),
+  };
+  // The room itself waits for a process for as long as `fanout.ackTimeoutMs` says, and no single subscriber longer.
+  if (base && value.ackTimeoutMs > base.ackTimeoutMs) check.report('ackTimeoutMs', `must be at most fanout.ackTimeoutMs, ${base.ackTimeoutMs}`, value.ackTimeoutMs);
+  return { value, problems: check.problems };
+}
+
+/** Of one subscriber: no key but its tuning and `more`. */
+export function resolveSubscriber(input: RoomTuning, base: ResolvedRoomTuning, path: string, more: readonly string[] = []): { value: ResolvedRoomTuning; problems: OptionProblem[] } {
+  const { value, problems } = resolveRoomTuning(input, path, base);
+  return { value, problems: [...checkKeys(input, [...TUNING, ...more], path), ...problems] };
+}
+
+export function resolveFanout(input: FanoutOptions = {}, path = 'fanout'): { value: ResolvedFanout; problems: OptionProblem[] } {
+  const { value, problems } = resolveRoomTuning(input, path);
+  const check = new Check(path);
+  check.problems.push(...checkKeys(input, [...TUNING, 'namespace', 'shards', 'whenEmpty', 'maxBacklog', 'delivery', 'maxRedeliveries'], path), ...problems);
+  if (input.namespace !== undefined) check.problems.push(...checkPartName(input.namespace, `${path}.namespace`));
+  const delivery = check.oneOf('delivery', input.delivery, ['at-least-once', 'at-most-once']);
+  const maxRedeliveries = check.number('maxRedeliveries', input.maxRedeliveries, 3, 1, 1_000);
+  return {
+    value: {
+      ...value,
+      namespace: input.namespace,
+      shards: check.number('shards', input.shards, 1, 1, 1_024),
+      whenEmpty: check.oneOf('whenEmpty', input.whenEmpty, ['hold', 'pass']),
+      maxBacklog: check.number('maxBacklog', input.maxBacklog, 10_000, 1, 10_000_000),
+      maxRedeliveries: delivery === 'at-most-once' ? 0 : maxRedeliveries,
+    },
+    problems: check.problems,
+  };
+}
+
+class Check {
+  readonly problems: OptionProblem[] = [];
+
+  constructor(private readonly path: string) {}
+
+  report(key: string, message: string, value: unknown): void {
+    this.problems.push({ path: `${this.path}.${key}`, message: `${message} (got ${describe(value)})` });
+  }
+
+  number(key: string, value: unknown, fallback: number, min: number, max: number, integer = true): number {
+    if (value === undefined) return fallback;
+    if (typeof value === 'number' && value >= min && value <= max && (!integer || Number.isInteger(value))) return value;
+    this.report(key, `must be a ${integer ? 'whole ' : ''}number from ${min} to ${max}`, value);
+    return fallback;
+  }
+
+  /** The first is the default. */
+  oneOf<const T extends string>(key: string, value: unknown, choices: readonly [T, ...T[]], fallback: T = choices[0]): T {
+    if (value === undefined) return fallback;
+    if (choices.includes(value as T)) return value as T;
+    this.report(key, `must be ${choices.map((choice) => `"${choice}"`).join(' or ')}`, value);
+    return fallback;
+  }
+}

@@ -1,0 +1,285 @@
+import type { EjectReason } from '../errors/index.js';
+import { parseNotice, type WireMessage } from '../kernel/room-wire.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+import { sleep } from '../redis/sleep.js';
+import { Changes } from './changes.js';
+import { Occupants } from './occupants.js';
+import { Showing, shownMessage } from './showing.js';
+import { Standing, type Admission } from './standing.js';
+import type { Subscriber, SubscriberHost, ShownMessage } from './subscriber.js';
+import type { EjectedSubscriber } from './types.js';
+
+/** What a seat needs of its shard. */
+export interface SeatHost {
+  readonly events: RedisStreamsEvents;
+  /** The live session by which the server knows this process. */
+  session(): string | undefined;
+  /** Hears the room's channel from then on. */
+  hear(room: string, listener: (text: string) => void): Promise<void>;
+  deafen(room: string): void;
+  join(room: string, sync: boolean): Promise<Admission>;
+  leave(room: string): Promise<void>;
+  /** @returns false: this process is no member of the room any more */
+  acknowledge(room: string, id: string, ejected: readonly string[]): Promise<boolean>;
+  received(message: WireMessage): void;
+  invalid(): void;
+  /** Nobody here wants the room any more. */
+  empty(seat: Seat): void;
+  onError(error: Error, context: ErrorContext): void;
+}
+
+/**
+ * A process's place in one room: one subscription and one acknowledgement for all its local subscribers.
+ *
+ * A subscriber that was ejected always costs a step out of the room before one in
+ * again: the message it failed is then accounted for as not acknowledged, never as acknowledged by nobody.
+ */
+export class Seat implements SubscriberHost {
+  private readonly standing: Standing;
+  private readonly subscribers = new Occupants();
+  private joinedAfter = 0;
+  private lastTurn = 0;
+  private current: Showing | undefined;
+  private readonly changes = new Changes();
+
+  constructor(
+    readonly room: string,
+    private readonly host: SeatHost,
+  ) {
+    this.standing = new Standing({
+      wanted: () => this.subscribers.wanted(),
+      without: () => this.subscribers.without(),
+      hear: () => host.hear(room, (text) => this.heard(text)),
+      deafen: () => host.deafen(room),
+      join: (sync) => host.join(room, sync),
+      leave: () => host.leave(room),
+      arrived: (after) => this.arrived(after),
+      heard: (message) => this.shown(message),
+      excused: () => (this.current = undefined),
+      idle: () => host.empty(this),
+      trouble: (error) => host.onError(error, { room, during: 'joining or leaving' }),
+    });
+  }
+
+  get events(): RedisStreamsEvents {
+    return this.host.events;
+  }
+
+  get size(): number {
+    return this.subscribers.size;
+  }
+
+  get isMember(): boolean {
+    return this.standing.mode !== 'out';
+  }
+
+  /** A message is being handled: nothing to fetch. */
+  get isBusy(): boolean {
+    return this.current !== undefined && !this.current.done && this.current.waiting.size > 0;
+  }
+
+  /** Resolves when the subscriber is in; false: it went away before. */
+  async add(subscriber: Subscriber): Promise<boolean> {
+    this.subscribers.add(subscriber);
+    void this.standing.look();
+    while (subscriber.state === 'pending' && !this.standing.isClosed) await this.changes.next();
+    return subscriber.state === 'active';
+  }
+
+  async remove(subscriber: Subscriber): Promise<void> {
+    if (!this.subscribers.has(subscriber)) return;
+    this.events.emit('room.left', { room: this.room, subscriber: subscriber.id });
+    this.dismiss(subscriber, 'left', 'gone');
+    await this.standing.look();
+  }
+
+  /** The session is gone, and with it the membership. */
+  sessionLost(): void {
+    this.standing.lost();
+    this.current = undefined;
+    this.ejectAll('session-lost');
+  }
+
+  /** Ends: waits for handlers that run, for `ms` at most, then leaves. */
+  async stop(ms: number): Promise<void> {
+    const all = new AbortController();
+    let late = false;
+    const timeout = sleep(ms, all.signal).then(() => void (late = true));
+    for (;;) {
+      for (const subscriber of [...this.subscribers]) if (late || !subscriber.busy) this.dismiss(subscriber, 'left', 'gone');
+      const settled = this.standing.look();
+      if (this.subscribers.size === 0) {
+        all.abort();
+        return settled;
+      }
+      await Promise.race([this.changes.next(), timeout]);
+    }
+  }
+
+  /** No step any more: the connection is about to close. */
+  close(): void {
+    this.standing.close();
+    for (const subscriber of [...this.subscribers]) this.dismiss(subscriber, 'left', 'gone');
+    this.changes.tell();
+  }
+
+  /** What the room's channel said, or a fetch found. */
+  heard(text: string): void {
+    const notice = parseNotice(text);
+    switch (notice?.kind) {
+      case 'message':
+        if (!this.standing.keep(notice.message)) this.shown(notice.message);
+        return;
+      case 'outOfBand':
+        return this.outOfBand(notice.message);
+      case 'ejected':
+        if (this.standing.mode !== 'out' && notice.session === this.host.session()) this.expelled();
+        return;
+      case 'removed':
+        this.standing.lost();
+        this.current = undefined;
+        return this.ejectAll('removed');
+      default:
+        this.invalid(undefined, new Error(`unknown notice ${text.slice(0, 40)}`));
+    }
+  }
+
+  /** The room went on without us. */
+  expelled(): void {
+    if (this.standing.mode === 'out') return;
+    this.standing.lost();
+    this.current = undefined;
+    this.ejectAll('expired');
+  }
+
+  // From the subscribers.
+
+  acknowledged(subscriber: Subscriber, id: string): void {
+    const { current } = this;
+    if (current?.id !== id || !current.waiting.delete(subscriber)) return;
+    if (current.waiting.size === 0) this.finish(current);
+  }
+
+  ejected(subscriber: Subscriber, reason: EjectReason, messageId: string | undefined): void {
+    if (subscriber.state !== 'active') return;
+    this.current?.ejected.push(subscriber.id);
+    this.eject(subscriber, reason, messageId);
+  }
+
+  rested(subscriber: Subscriber): void {
+    if (subscriber.state === 'resting') {
+      subscriber.state = 'pending';
+      void this.standing.look();
+    }
+    this.changes.tell();
+  }
+
+  onError(error: Error, context: ErrorContext): void {
+    this.host.onError(error, context);
+  }
+
+  private shown(wire: WireMessage): void {
+    if (this.standing.mode === 'out' || this.host.session() === undefined) return;
+    if (wire.turn <= this.lastTurn) {
+      // Shown again: by a fetch, or by a second delivery. If all here have acknowledged, the answer was lost.
+      if (this.current?.id === wire.id && this.current.done && wire.turn === this.lastTurn) void this.current.tell();
+      return;
+    }
+    if (wire.turn <= this.joinedAfter) return;
+    this.lastTurn = wire.turn;
+    this.host.received(wire);
+    const message = this.read(wire, false);
+    const active = [...this.subscribers].filter(({ state, after }) => state === 'active' && after < wire.turn);
+    const waiting = active.filter(({ sync }) => sync);
+    const shown: Showing = new Showing(this.room, wire.id, message, new Set(message ? waiting : []), {
+      acknowledge: (id, ejected) => this.host.acknowledge(this.room, id, ejected),
+      isCurrent: () => this.current === shown && !this.standing.isClosed,
+      expelled: () => this.expelled(),
+      onError: (error, context) => this.host.onError(error, context),
+    });
+    this.current = shown;
+    if (message) for (const subscriber of active) subscriber.show(message);
+    // Nobody to wait for: what all of us can say at once. Unless we are on the way out, which says that nobody saw it.
+    if (shown.waiting.size === 0 && !shown.done && this.standing.mode === 'sync' && (!message || this.subscribers.activeSync())) this.finish(shown);
+  }
+
+  private outOfBand(wire: WireMessage): void {
+    if (this.standing.mode === 'out' || this.host.session() === undefined) return;
+    this.host.received(wire);
+    const message = this.read(wire, true);
+    if (message) for (const subscriber of this.subscribers) if (subscriber.state === 'active') subscriber.show(message);
+  }
+
+  private read(wire: WireMessage, outOfBand: boolean): ShownMessage | undefined {
+    try {
+      return shownMessage(this.room, wire, outOfBand);
+    } catch (error) {
+      this.invalid(wire.id, error as Error);
+      return undefined;
+    }
+  }
+
+  private invalid(id: string | undefined, error: Error): void {
+    this.host.invalid();
+    this.events.emit('room.invalid', { room: this.room, id, error });
+  }
+
+  /** All who were to see it here have. */
+  private finish(current: Showing): void {
+    // Everybody was ejected over it: leaving the room says so.
+    if (!this.standing.isDemoted) current.finish(this.standing.mode === 'sync');
+  }
+
+  private ejectAll(reason: EjectReason): void {
+    for (const subscriber of [...this.subscribers]) {
+      if (subscriber.state === 'active' && (subscriber.sync || reason === 'removed')) this.eject(subscriber, reason, undefined);
+      else if (subscriber.state === 'active') subscriber.state = 'pending';
+      else if (reason === 'removed') this.dismiss(subscriber, reason, 'gone');
+    }
+    void this.standing.look();
+  }
+
+  private eject(subscriber: Subscriber, reason: EjectReason, messageId: string | undefined): void {
+    const rejoins = subscriber.tuning.whenEjected === 'rejoin' && reason !== 'removed' && !this.standing.isClosed;
+    this.dismiss(subscriber, reason, rejoins ? 'resting' : 'gone');
+    const event: EjectedSubscriber = { room: this.room, subscriber: subscriber.id, reason, messageId, rejoins };
+    this.events.emit('room.ejected', event);
+    void subscriber.hook('ejected', event as never);
+    if (rejoins && !subscriber.busy) subscriber.state = 'pending';
+    void this.standing.look();
+  }
+
+  private dismiss(subscriber: Subscriber, reason: EjectReason, state: 'resting' | 'gone'): void {
+    const wasActive = subscriber.state === 'active';
+    subscriber.state = state;
+    if (state === 'gone') this.subscribers.delete(subscriber);
+    subscriber.abort(reason);
+    const { current } = this;
+    if (wasActive && current?.waiting.delete(subscriber) && current.waiting.size === 0 && !current.done) {
+      // The others here have acknowledged, so the process does. Without any, it goes out, which says the opposite.
+      if (this.subscribers.activeSync()) this.finish(current);
+      else this.standing.demote();
+    }
+    this.changes.tell();
+  }
+
+  /** Those who wait are in, as far as the process is what they need. */
+  private arrived(after: number | undefined): void {
+    const { mode } = this.standing;
+    if (after !== undefined) this.joinedAfter = Math.max(this.joinedAfter, after);
+    for (const subscriber of this.subscribers) {
+      if (subscriber.state !== 'pending' || (subscriber.sync && mode !== 'sync') || mode === 'out') continue;
+      subscriber.after = Math.max(after ?? 0, this.lastTurn);
+      subscriber.state = 'active';
+      this.events.emit('room.joined', { room: this.room, subscriber: subscriber.id });
+      void subscriber.hook('joined', { room: this.room, subscriber: subscriber.id } as never);
+      // Shown while nobody here was in a state to see it, and still owed.
+      const { current } = this;
+      if (!subscriber.sync || !current?.message || current.done || current.waiting.size > 0 || this.standing.isDemoted) continue;
+      current.waiting.add(subscriber);
+      subscriber.show(current.message);
+    }
+    this.changes.tell();
+  }
+}

@@ -1,0 +1,180 @@
+import { randomBytes } from 'node:crypto';
+import { AckTimeoutError, ClosedError, ConnectionError } from '../errors/index.js';
+import { parseOutcome } from '../kernel/room-wire.js';
+import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
+import { Batcher } from '../redis/batcher.js';
+import { sleep } from '../redis/sleep.js';
+import type { OutgoingRoomMessage, RoomStore } from './store.js';
+import type { AckedRoomMessage } from './types.js';
+
+/** For so long a batch is sent again while the server is away. */
+const PATIENCE_MS = 15_000;
+const CHECK_MS = 1_000;
+/** Outcomes that came before the answer to their send. */
+const MAX_EARLY = 10_000;
+
+export interface SenderHost {
+  readonly store: RoomStore;
+  /** Hears the channel on which acknowledgements are told. */
+  listen(channel: string, heard: (text: string) => void): Promise<void>;
+  /** Takes care that dead subscribers are ejected, also when no member of the shard is alive. */
+  tend(): void;
+}
+
+interface Waiting {
+  readonly room: string;
+  readonly since: number;
+  resolve(outcome: AckedRoomMessage): void;
+  reject(error: Error): void;
+}
+
+/** One process's sends to one shard: batched, in order, sent again after a lost answer without adding anything twice. */
+export class RoomSender {
+  private readonly id = randomBytes(9).toString('base64url');
+  private readonly batcher: Batcher<OutgoingRoomMessage, string>;
+  private sequence = 0;
+  private readonly waiting = new Map<string, Waiting>();
+  private readonly early = new Map<string, AckedRoomMessage>();
+  /** Not waited for any more: their outcome is only to be forgotten. */
+  private readonly abandoned = new Map<string, string>();
+  private readonly forget = new Map<string, string[]>();
+  private listening: Promise<void> | undefined;
+  private check: NodeJS.Timeout | undefined;
+  private readonly closed = new AbortController();
+
+  constructor(private readonly host: SenderHost) {
+    this.batcher = new Batcher({
+      what: 'the room sender',
+      send: (items) => this.sendBatch(items),
+      sizeOf: ({ payload }) => payload.length,
+      maxItems: 200,
+      maxBytes: 1_048_576,
+      maxPendingItems: 50_000,
+      maxPendingBytes: 67_108_864,
+    });
+  }
+
+  /** @returns the message's id when Redis has it */
+  send(message: OutgoingRoomMessage): Promise<string> {
+    return this.batcher.add(message);
+  }
+
+  /** Resolves when all have acknowledged, or were ejected. @throws AckTimeoutError | ClosedError */
+  async sendAwaited(message: OutgoingRoomMessage, timeoutMs: number | undefined): Promise<AckedRoomMessage> {
+    await this.listen();
+    const id = await this.batcher.add(message);
+    const { room } = message;
+    const early = this.early.get(id);
+    if (early) {
+      this.early.delete(id);
+      this.done(room, id);
+      return { ...early, room };
+    }
+    if (this.closed.signal.aborted) throw new ClosedError('the room sender');
+    return new Promise<AckedRoomMessage>((resolve, reject) => {
+      const timer = timeoutMs === undefined ? undefined : setTimeout(() => (this.abandon(id, room), reject(new AckTimeoutError(room, id, timeoutMs))), timeoutMs);
+      const end = <T>(settle: (value: T) => void) => (value: T): void => (clearTimeout(timer), settle(value));
+      this.waiting.set(id, { room, since: performance.now(), resolve: end(resolve), reject: end(reject) });
+    });
+  }
+
+  /** What was told may have been missed: asks. */
+  restored(): void {
+    void this.ask(0);
+  }
+
+  /** Sends what was added, then gives up waiting for acknowledgements. */
+  async close(): Promise<void> {
+    await this.batcher.close();
+    this.closed.abort();
+    clearInterval(this.check);
+    for (const { reject } of this.waiting.values()) reject(new ClosedError('the room sender'));
+    this.waiting.clear();
+    await this.tidy().catch(() => undefined);
+    if (this.sequence > 0) await this.host.store.retire(this.id).catch(() => undefined);
+  }
+
+  private abandon(id: string, room: string): void {
+    this.waiting.delete(id);
+    this.abandoned.set(id, room);
+    if (this.abandoned.size > MAX_EARLY) this.abandoned.delete(this.abandoned.keys().next().value!);
+  }
+
+  private async listen(): Promise<void> {
+    try {
+      await (this.listening ??= this.host.listen(this.host.store.keys.senders + this.id, (text) => this.told(text)));
+    } catch (error) {
+      this.listening = undefined;
+      throw error;
+    }
+    this.check ??= setInterval(() => void this.ask(CHECK_MS), CHECK_MS).unref();
+  }
+
+  private told(text: string): void {
+    const outcome = parseOutcome(text);
+    if (outcome) this.settle(outcome);
+  }
+
+  private settle({ id, acknowledged, ejected }: NonNullable<ReturnType<typeof parseOutcome>>): void {
+    const waiting = this.waiting.get(id);
+    const abandonedIn = this.abandoned.get(id);
+    if (abandonedIn !== undefined) {
+      this.abandoned.delete(id);
+      return this.done(abandonedIn, id);
+    }
+    if (!waiting) {
+      // Its send is not answered yet.
+      this.early.set(id, { room: '', id, acknowledged, ejected });
+      if (this.early.size > MAX_EARLY) this.early.delete(this.early.keys().next().value!);
+      return;
+    }
+    this.waiting.delete(id);
+    this.done(waiting.room, id);
+    waiting.resolve({ room: waiting.room, id, acknowledged, ejected });
+  }
+
+  private done(room: string, id: string): void {
+    const ids = this.forget.get(room) ?? [];
+    ids.push(id);
+    this.forget.set(room, ids);
+  }
+
+  /** A lost word costs time, never the answer: outcomes are kept for a while. */
+  private async ask(olderThanMs: number): Promise<void> {
+    if (this.closed.signal.aborted) return;
+    const now = performance.now();
+    const old = [...this.waiting].filter(([, { since }]) => now - since >= olderThanMs);
+    try {
+      if (old.length > 0) this.host.tend();
+      for (const [id, { room }] of old) {
+        const outcome = await this.host.store.outcome(room, id);
+        if (outcome) this.settle(outcome);
+      }
+      await this.tidy();
+    } catch {
+      // The server is away; the next check asks again.
+    }
+  }
+
+  private async tidy(): Promise<void> {
+    for (const [room, ids] of [...this.forget]) {
+      this.forget.delete(room);
+      await this.host.store.forgetOutcomes(room, ids);
+    }
+  }
+
+  private async sendBatch(items: readonly OutgoingRoomMessage[]): Promise<ReadonlyArray<string | Error>> {
+    const sequence = ++this.sequence;
+    const until = performance.now() + PATIENCE_MS;
+    for (let failures = 0; ; failures++) {
+      try {
+        const answers = await this.host.store.send(this.id, sequence, items);
+        if (answers !== 'LATE') return answers;
+        return items.map(() => new ConnectionError('the answer to this send is not remembered any more: it may or may not have been taken'));
+      } catch (error) {
+        if (!isTransient(error) || isOutOfMemory(error) || this.closed.signal.aborted || performance.now() > until) throw error;
+        await sleep(Math.min(2_000, 50 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2), this.closed.signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import { RedisStreamsError } from '../errors/index.js';
+import { decodePayload, type WireMessage } from '../kernel/room-wire.js';
+import type { ErrorContext } from '../options.js';
+import { sleep } from '../redis/sleep.js';
+import type { ShownMessage, Subscriber } from './subscriber.js';
+
+export interface ShowingHost {
+  /** @returns false: this process is no member of the room any more */
+  acknowledge(id: string, ejected: readonly string[]): Promise<boolean>;
+  isCurrent(): boolean;
+  expelled(): void;
+  onError(error: Error, context: ErrorContext): void;
+}
+
+/** A room's current message in this process: whom it waits for, and the one acknowledgement for all of them. */
+export class Showing {
+  /** Local subscribers ejected over it. */
+  readonly ejected: string[] = [];
+  private isDone = false;
+
+  constructor(
+    private readonly room: string,
+    readonly id: string,
+    /** Undefined: it cannot be read, and is acknowledged for what it is. */
+    readonly message: ShownMessage | undefined,
+    readonly waiting: Set<Subscriber>,
+    private readonly host: ShowingHost,
+  ) {}
+
+  get done(): boolean {
+    return this.isDone;
+  }
+
+  /** Nobody here owes anything any more. */
+  finish(tell: boolean): void {
+    if (this.isDone) return;
+    this.isDone = true;
+    if (tell) void this.tell();
+  }
+
+  /** Tells the server, again and again while it is away. */
+  async tell(): Promise<void> {
+    for (let failures = 0; this.host.isCurrent(); failures++) {
+      try {
+        const isMember = await this.host.acknowledge(this.id, this.ejected);
+        if (!isMember && this.host.isCurrent()) this.host.expelled();
+        return;
+      } catch (error) {
+        if (error instanceof RedisStreamsError && !error.retriable) return this.host.onError(error, { room: this.room, during: `acknowledging message ${this.id}` });
+        await sleep(Math.min(200 * 2 ** failures, 5_000) * (0.5 + Math.random() / 2));
+      }
+    }
+  }
+}
+
+/** @throws SyntaxError when it cannot be read */
+export function shownMessage(room: string, { id, priority, redelivery, sentAt, payload }: WireMessage, outOfBand: boolean): ShownMessage {
+  return { room, id, priority, redelivery, sentAt, outOfBand, ...decodePayload(payload) };
+}

@@ -1,0 +1,142 @@
+import type { WireMessage } from '../kernel/room-wire.js';
+import { sleep } from '../redis/sleep.js';
+import type { SeatMode } from './occupants.js';
+
+const RETRY_MS = 200;
+
+/** What joining a room says: where its messages begin, and the one it owes already, because the answer to an earlier try was lost. */
+export interface Admission {
+  readonly after: number;
+  readonly owed: WireMessage | undefined;
+}
+
+export interface StandingHost {
+  /** What it shall be. */
+  wanted(): SeatMode;
+  /** As `wanted`, after a step that takes the process out of what the room waits for. */
+  without(): SeatMode;
+  hear(): Promise<void>;
+  deafen(): void;
+  join(sync: boolean): Promise<Admission>;
+  leave(): Promise<void>;
+  /** The mode is what was wanted; `after`: just joined, and for whom waits here messages begin behind this. */
+  arrived(after: number | undefined): void;
+  /** What was said while a step was under way. */
+  heard(message: WireMessage): void;
+  /** Out of the room's waiting: the current message is nothing to us any more. */
+  excused(): void;
+  /** Nothing is wanted and nothing is under way. */
+  idle(): void;
+  trouble(error: Error): void;
+}
+
+/**
+ * What a process is in one room, as the server sees it. It follows what is wanted step by step, so that joins, leaves and
+ * ejections that meet cannot leave it halfway; a step that fails is repeated, and all of them may be.
+ */
+export class Standing {
+  private current: SeatMode = 'out';
+  /** The next step leads out, whatever comes after. */
+  private leaving = false;
+  private hearing = false;
+  private early: WireMessage[] | undefined;
+  private settling: Promise<void> | undefined;
+  private changed = false;
+  private readonly closed = new AbortController();
+
+  constructor(private readonly host: StandingHost) {}
+
+  get mode(): SeatMode {
+    return this.current;
+  }
+
+  /** On the way out: what the room waits for will be accounted for as not acknowledged. */
+  get isDemoted(): boolean {
+    return this.leaving;
+  }
+
+  get isClosed(): boolean {
+    return this.closed.signal.aborted;
+  }
+
+  demote(): void {
+    this.leaving = true;
+  }
+
+  /** The server has taken us out. */
+  lost(): void {
+    this.current = 'out';
+    this.early = undefined;
+  }
+
+  /** Keeps it for after the step that is under way, whose answer decides what it is to us. @returns false when there is none */
+  keep(message: WireMessage): boolean {
+    this.early?.push(message);
+    return this.early !== undefined;
+  }
+
+  close(): void {
+    this.closed.abort();
+  }
+
+  /** Makes the server's view follow. Resolves when it does. */
+  look(): Promise<void> {
+    this.changed = true;
+    return (this.settling ??= this.settle());
+  }
+
+  private async settle(): Promise<void> {
+    const { host } = this;
+    await Promise.resolve();
+    for (let failures = 0; this.changed && !this.isClosed; ) {
+      this.changed = false;
+      try {
+        const to = this.leaving ? host.without() : host.wanted();
+        if (to !== this.current || this.leaving) await this.step(to);
+        if (this.leaving || host.wanted() !== this.current) this.changed = true;
+        else host.arrived(undefined);
+        failures = 0;
+      } catch (error) {
+        this.releaseEarly();
+        if (this.isClosed) break;
+        host.trouble(error as Error);
+        this.changed = true;
+        await sleep(Math.min(RETRY_MS * 2 ** Math.min(failures++, 5), 5_000) * (0.5 + Math.random() / 2), this.closed.signal);
+      }
+    }
+    this.settling = undefined;
+    if (this.isClosed || host.wanted() !== 'out') return;
+    if (this.hearing) host.deafen();
+    this.hearing = false;
+    host.idle();
+  }
+
+  private async step(to: SeatMode): Promise<void> {
+    const { host } = this;
+    if (to === 'out') {
+      if (this.current !== 'out') await host.leave();
+      this.current = 'out';
+      this.leaving = false;
+      return host.excused();
+    }
+    if (!this.hearing) {
+      await host.hear();
+      this.hearing = true;
+    }
+    this.early = [];
+    const { after, owed } = await host.join(to === 'sync');
+    if (!this.early) return; // the session was lost meanwhile
+    if (to === 'async') host.excused();
+    this.current = to;
+    this.leaving = false;
+    host.arrived(after);
+    if (owed) host.heard(owed);
+    this.releaseEarly();
+  }
+
+  private releaseEarly(): void {
+    const { early } = this;
+    this.early = undefined;
+    for (const message of early ?? []) this.host.heard(message);
+  }
+}

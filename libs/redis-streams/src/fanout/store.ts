@@ -1,0 +1,219 @@
+import { BackpressureError, FanoutMismatchError } from '../errors/index.js';
+import { parseNotice, parseOutcome, type WireMessage } from '../kernel/room-wire.js';
+import { fanoutKey, fanoutShardKeys, roomKeys, type FanoutShardKeys } from '../keys/fanout-keys.js';
+import type { Argument } from '../redis/compat.js';
+import type { RedisConnection } from '../redis/connection.js';
+import type { ScriptName } from '../redis/script-runner.js';
+import type { ResolvedFanout } from './options.js';
+import type { Admission } from './standing.js';
+
+/** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
+const GRACE_MS = 500;
+export const OUTCOME_MS = 600_000;
+
+export interface OutgoingRoomMessage {
+  readonly room: string;
+  readonly priority: number;
+  readonly payload: string;
+  /** Its sender waits for all acknowledgements. */
+  readonly awaited: boolean;
+}
+
+export interface Acknowledgement {
+  readonly room: string;
+  readonly id: string;
+  /** Local subscribers that were ejected over it. */
+  readonly ejected: readonly string[];
+}
+
+export interface Attention {
+  readonly serverUs: number;
+  readonly dead: readonly string[];
+  readonly overdue: readonly string[];
+  readonly old: readonly string[];
+  readonly nextDeadlineMs: number;
+  readonly born: ReadonlyArray<readonly [room: string, number: number]>;
+}
+
+export interface Ejected {
+  readonly late: readonly string[];
+  readonly redelivered: string | undefined;
+  readonly buried: string | undefined;
+}
+
+export interface RawState {
+  readonly number: string;
+  readonly serverMs: number;
+  readonly current: { readonly message: WireMessage; readonly deadline: number } | undefined;
+  readonly waiting: number;
+  readonly members: ReadonlyArray<{ readonly session: string; readonly sync: boolean; readonly deadline: number | undefined; readonly ttlMs: number; readonly owes: boolean }>;
+}
+
+/** Redis I/O of one shard of rooms. */
+export class RoomStore {
+  readonly keys: FanoutShardKeys;
+  private readonly common: readonly Argument[];
+
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly options: ResolvedFanout,
+    private readonly shard: number,
+  ) {
+    this.keys = fanoutShardKeys(options.namespace, shard);
+    this.common = [options.whenEmpty, options.ackTimeoutMs + GRACE_MS, options.maxRedeliveries, OUTCOME_MS, this.keys.senders, this.keys.bell];
+  }
+
+  /** The room's pub/sub channel. */
+  channel(room: string): string {
+    return roomKeys(this.options.namespace, this.shard, room).state;
+  }
+
+  /** @returns per message its id, or an error; 'LATE' when an answer this old is not remembered any more */
+  async send(sender: string, sequence: number, messages: readonly OutgoingRoomMessage[]): Promise<ReadonlyArray<string | Error> | 'LATE'> {
+    const rooms = [...new Set(messages.map(({ room }) => room))];
+    const index = new Map(rooms.map((room, i) => [room, i + 1]));
+    const args: Argument[] = [sequence, this.options.maxBacklog, rooms.length, ...rooms];
+    for (const { room, priority, payload, awaited } of messages) args.push(index.get(room)!, priority, awaited ? sender : '-', payload);
+    const [status, answers] = (await this.run('fanout-send', this.keys.sender(sender), rooms, args)) as [string, string];
+    if (status === 'LATE') return 'LATE';
+    return answers.split(' ').map((id, i) => (id === 'FULL' ? new BackpressureError(`the backlog of the room "${messages[i]!.room}"`, `fanout.maxBacklog: ${this.options.maxBacklog} messages`) : id));
+  }
+
+  /** Nothing of it is under way any more: what is remembered is soon forgotten. */
+  async retire(sender: string): Promise<void> {
+    await this.redis.commands.call('PEXPIRE', [this.keys.sender(sender), 60_000]);
+  }
+
+  /** @returns per acknowledgement 1: taken; 0: not owed; -1: no member any more */
+  async acknowledge(session: string, acks: readonly Acknowledgement[]): Promise<readonly number[]> {
+    const args = acks.flatMap(({ room, id, ejected }) => [room, id, ejected.join(',')]);
+    return (await this.run('fanout-ack', this.keys.roomsOf(session), acks.map(({ room }) => room), [session, ...args])) as number[];
+  }
+
+  /** @returns undefined when the session is dead */
+  async join(session: string, rooms: ReadonlyArray<{ readonly room: string; readonly sync: boolean }>): Promise<readonly Admission[] | undefined> {
+    const args = rooms.flatMap(({ room, sync }) => [room, sync ? 'sync' : 'async']);
+    const [status, ...numbers] = (await this.run('fanout-join', this.keys.roomsOf(session), rooms.map(({ room }) => room), [session, ...args])) as string[];
+    return status === 'LOST' ? undefined : numbers.map(admissionOf);
+  }
+
+  /** Takes a session out of rooms. @returns undefined when it is said to be dead and is not */
+  async eject(session: string, reason: 'left' | 'dead', rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
+    return this.ejected(this.keys.roomsOf(session), [session, reason, ...rooms], rooms);
+  }
+
+  /** Takes everybody out of these rooms who has not acknowledged in time. */
+  async expire(rooms: readonly string[]): Promise<readonly Ejected[]> {
+    return (await this.ejected(this.keys.dead, ['', 'timeout', ...rooms], rooms)) ?? [];
+  }
+
+  async look(bornSince: number | undefined, oldWithinMs: number, skip: number): Promise<Attention> {
+    const { sessions, current, rooms } = this.keys;
+    const reply = (await this.redis.scripts.run('fanout-look', [sessions, current, rooms], [bornSince ?? '', Math.max(0, Math.round(oldWithinMs + GRACE_MS)), skip])) as [string, string[], string[], string[], number, unknown[]];
+    const [serverUs, dead, overdue, old, next, born] = reply;
+    const pairs: Array<[string, number]> = [];
+    for (let i = 0; i + 1 < born.length; i += 2) pairs.push([String(born[i]), Number(born[i + 1])]);
+    return { serverUs: Number(serverUs), dead, overdue, old, nextDeadlineMs: Number(next), born: pairs };
+  }
+
+  /** @returns per room its current message as text when the session owes it, '-' when it is no member, else '' */
+  async fetch(session: string, rooms: readonly string[]): Promise<readonly string[]> {
+    return (await this.run('fanout-fetch', this.keys.roomsOf(session), rooms, [session, ...rooms])) as string[];
+  }
+
+  /** Some rooms a session is a member of. */
+  async roomsOf(session: string, count: number): Promise<string[]> {
+    return (await this.redis.commands.call('SRANDMEMBER', [this.keys.roomsOf(session), count])) as string[];
+  }
+
+  /** Forgets a session that has no rooms. @returns false: it lives, or has some */
+  async part(session: string, ownWill: boolean): Promise<boolean> {
+    const { sessions, members, names } = this.keys;
+    const name = session.slice(0, session.lastIndexOf(':'));
+    return Number(await this.redis.scripts.run('fanout-part', [sessions, members, names, this.keys.roomsOf(session)], [session, name, ownWill ? 1 : 0])) === 1;
+  }
+
+  async outOfBand(room: string, id: string, payload: string): Promise<void> {
+    await this.redis.scripts.run('fanout-out', [this.channel(room)], [`o${id} ${payload}`]);
+  }
+
+  async remove(room: string): Promise<number> {
+    return Number(await this.run('fanout-remove', this.keys.dead, [room], [room]));
+  }
+
+  async state(room: string): Promise<RawState> {
+    const { sessions, current, members } = this.keys;
+    const reply = (await this.redis.scripts.run('fanout-state', [sessions, current, members, ...this.roomKeys(room)], [room])) as [string, string, string, string, string, string, string, number, Array<string | number>];
+    const [serverMs, number, id, turn, text, priority, deadline, waiting, list] = reply;
+    const rows: Array<RawState['members'][number]> = [];
+    for (let i = 0; i + 4 < list.length; i += 5) {
+      rows.push({ session: String(list[i]), sync: list[i + 1] === 'sync', deadline: list[i + 2] === '' ? undefined : Number(list[i + 2]), ttlMs: Number(list[i + 3]), owes: Number(list[i + 4]) === 1 });
+    }
+    const message = id === '' ? undefined : waitingMessage(text, Number(priority), Number(turn));
+    return { number, serverMs: Number(serverMs), current: message && { message, deadline: Number(deadline) }, waiting: Number(waiting), members: rows };
+  }
+
+  async peek(room: string, offset: number, limit: number): Promise<WireMessage[]> {
+    const flat = (await this.redis.commands.call('ZRANGE', [roomKeys(this.options.namespace, this.shard, room).backlog, offset, offset + limit - 1, 'WITHSCORES'])) as unknown[];
+    const rows = Array.isArray(flat[0]) ? (flat as Array<[string, unknown]>) : flat.flatMap((text, i) => (i % 2 === 0 ? [[String(text), flat[i + 1]] as [string, unknown]] : []));
+    return rows.map(([text, priority]) => waitingMessage(text, Number(priority), 0)).filter((message) => message !== undefined);
+  }
+
+  async outcome(room: string, id: string): Promise<ReturnType<typeof parseOutcome>> {
+    const text = (await this.redis.commands.call('HGET', [roomKeys(this.options.namespace, this.shard, room).outcomes, id])) as string | null;
+    return text === null ? undefined : parseOutcome(`${id} ${text}`);
+  }
+
+  async forgetOutcomes(room: string, ids: readonly string[]): Promise<void> {
+    await this.redis.commands.call('HDEL', [roomKeys(this.options.namespace, this.shard, room).outcomes, ...ids]);
+  }
+
+  async roomCount(): Promise<number> {
+    return Number(await this.redis.commands.call('ZCARD', [this.keys.rooms]));
+  }
+
+  async largest(count: number): Promise<Array<{ room: string; backlog: number }>> {
+    const flat = (await this.redis.commands.call('ZRANGE', [this.keys.backlogs, 0, count - 1, 'REV', 'WITHSCORES'])) as unknown[];
+    if (Array.isArray(flat[0])) return (flat as Array<[string, unknown]>).map(([room, backlog]) => ({ room, backlog: Number(backlog) }));
+    return flat.flatMap((room, i) => (i % 2 === 0 ? [{ room: String(room), backlog: Number(flat[i + 1]) }] : []));
+  }
+
+  private async ejected(own: string, args: readonly Argument[], rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
+    const [status, ...rows] = (await this.run('fanout-eject', own, rooms, args)) as [string, ...string[][]];
+    if (status === 'LIVE') return undefined;
+    return rows.map((row) => ({
+      late: row.filter((text) => !text.includes(' ')),
+      redelivered: row.find((text) => text.startsWith('redelivered '))?.slice('redelivered '.length),
+      buried: row.find((text) => text.startsWith('buried '))?.slice('buried '.length),
+    }));
+  }
+
+  private run(script: ScriptName, own: string, rooms: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    const { sessions, current, backlogs, rooms: all, dead } = this.keys;
+    return this.redis.scripts.run(script, [sessions, current, backlogs, all, dead, own, ...rooms.flatMap((room) => this.roomKeys(room))], [...this.common, ...args]);
+  }
+
+  private roomKeys(room: string): string[] {
+    const { state, backlog, sync, async, owing, outcomes } = roomKeys(this.options.namespace, this.shard, room);
+    return [state, backlog, sync, async, owing, outcomes];
+  }
+}
+
+/** "id tries sender sentMs payload", as it waits. */
+function waitingMessage(text: string, priority: number, turn: number): WireMessage | undefined {
+  const match = /^(\d+) (\d+) \S+ (\d+) /.exec(text);
+  if (!match) return undefined;
+  return { id: match[1]!, turn, priority, redelivery: Number(match[2]), sentAt: Number(match[3]), payload: text.slice(match[0].length) };
+}
+
+/** A number, or the message that is owed already, as it was published. */
+function admissionOf(text: string): Admission {
+  const notice = parseNotice(text);
+  return notice?.kind === 'message' ? { after: notice.message.turn - 1, owed: notice.message } : { after: Number(text), owed: undefined };
+}
+
+/** Tells Redis how many shards there are, or hears that it is another number. @throws FanoutMismatchError */
+export async function registerFanout(redis: RedisConnection, options: ResolvedFanout, by: string): Promise<void> {
+  const [shards, who] = (await redis.scripts.run('fanout-register', [fanoutKey(options.namespace)], [options.shards, by])) as [string, string];
+  if (Number(shards) !== options.shards) throw new FanoutMismatchError(options.shards, Number(shards), who);
+}

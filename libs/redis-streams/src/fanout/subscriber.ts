@@ -1,0 +1,166 @@
+import { RoomEjectedError, toError, type EjectReason } from '../errors/index.js';
+import { backoffDelay } from '../kernel/backoff.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+import { sleep } from '../redis/sleep.js';
+import type { ResolvedRoomTuning } from './options.js';
+import type { RoomContext, RoomHandlers, RoomMessage } from './types.js';
+
+/** A message as a seat hands it to its subscribers. */
+export type ShownMessage = Omit<RoomMessage, 'attempt'>;
+
+/** What a subscriber tells its seat. */
+export interface SubscriberHost {
+  readonly room: string;
+  readonly events: RedisStreamsEvents;
+  /** Nothing is to wait for it any more with this message. */
+  acknowledged(subscriber: Subscriber, id: string): void;
+  ejected(subscriber: Subscriber, reason: EjectReason, messageId: string | undefined): void;
+  /** Its last handler call has ended. */
+  rested(subscriber: Subscriber): void;
+  onError(error: Error, context: ErrorContext): void;
+}
+
+/**
+ * `pending`: wants to be in; `active`: gets messages; `resting`: ejected, and comes back when its handlers have ended; `gone`.
+ */
+export type SubscriberState = 'pending' | 'active' | 'resting' | 'gone';
+
+/** One call of a handler with its retries. */
+interface Run {
+  readonly message: ShownMessage;
+  readonly abort: AbortController;
+  timer: NodeJS.Timeout | undefined;
+  open: boolean;
+}
+
+/** One local subscriber of one room: calls the handler, retries, gives up in time. Its seat decides what it is shown. */
+export class Subscriber {
+  state: SubscriberState = 'pending';
+  /** It is shown turns above this one only. */
+  after = 0;
+  private readonly runs = new Set<Run>();
+  private readonly queue: ShownMessage[] = [];
+  private draining = false;
+
+  constructor(
+    readonly id: string,
+    readonly tuning: ResolvedRoomTuning,
+    private readonly handlers: RoomHandlers,
+    private readonly host: SubscriberHost,
+  ) {}
+
+  get sync(): boolean {
+    return this.tuning.sync;
+  }
+
+  /** Handler calls that have not ended. */
+  get busy(): boolean {
+    return this.runs.size > 0;
+  }
+
+  /** Shows it: calls the handler, now or, for an async subscriber, after those before it. */
+  show(message: ShownMessage): void {
+    if (this.sync || message.outOfBand) return void this.run(message);
+    if (this.queue.length >= this.tuning.maxQueued) {
+      const dropped = this.queue.shift()!;
+      this.host.events.emit('room.dropped', { room: this.host.room, subscriber: this.id, id: dropped.id });
+    }
+    this.queue.push(message);
+    if (!this.draining) void this.drainQueue();
+  }
+
+  /** Nobody waits for it any more: what runs is aborted. */
+  abort(reason: EjectReason): void {
+    this.queue.length = 0;
+    for (const run of this.runs) {
+      this.close(run);
+      run.abort.abort(new RoomEjectedError(this.host.room, this.id, reason));
+    }
+  }
+
+  /** Calls a hook; its failure disturbs nobody. */
+  async hook(hook: 'joined' | 'ejected', event: never): Promise<void> {
+    try {
+      await (this.handlers[hook] as ((event: unknown) => unknown) | undefined)?.(event);
+    } catch (error) {
+      this.host.events.emit('hook.error', { service: `room "${this.host.room}"`, hook, error: toError(error) });
+    }
+  }
+
+  private async drainQueue(): Promise<void> {
+    this.draining = true;
+    for (let next = this.queue.shift(); next; next = this.queue.shift()) await this.run(next);
+    this.draining = false;
+  }
+
+  private async run(message: ShownMessage): Promise<void> {
+    const run: Run = { message, abort: new AbortController(), timer: undefined, open: true };
+    const waited = this.sync && !message.outOfBand;
+    if (waited) run.timer = setTimeout(() => this.give(run, 'timeout'), this.tuning.ackTimeoutMs);
+    this.runs.add(run);
+    const result = this.attempt(run, 1, waited);
+    if (result) await result;
+    this.runs.delete(run);
+    if (this.runs.size === 0) this.host.rested(this);
+  }
+
+  /** Undefined when it has ended without waiting: most handlers of ticks do. */
+  private attempt(run: Run, attempt: number, waited: boolean): Promise<void> | undefined {
+    let result: unknown;
+    try {
+      result = this.handlers.message(run.message.data, this.contextOf(run, attempt));
+    } catch (error) {
+      return this.failed(run, attempt, waited, error);
+    }
+    if (typeof result === 'object' && result !== null && typeof (result as PromiseLike<unknown>).then === 'function') {
+      return (result as PromiseLike<unknown>).then(
+        () => this.returned(run),
+        (error: unknown) => this.failed(run, attempt, waited, error),
+      ) as Promise<void>;
+    }
+    this.returned(run);
+    return undefined;
+  }
+
+  private returned(run: Run): void {
+    if (this.tuning.ack === 'auto') this.acknowledge(run);
+  }
+
+  private async failed(run: Run, attempt: number, waited: boolean, thrown: unknown): Promise<void> {
+    const error = toError(thrown);
+    const { events, room } = this.host;
+    // After an abort nobody wants it any more: the handler ended as it was asked to.
+    if (!run.open && waited) return;
+    const { onFailure, maxAttempts, backoff } = this.tuning;
+    if (onFailure === 'nack-retry' && attempt < maxAttempts && !run.message.outOfBand) {
+      const delayMs = backoffDelay(backoff, attempt, Math.random());
+      events.emit('room.retried', { room, subscriber: this.id, id: run.message.id, attempt, delayMs, error });
+      await sleep(delayMs, run.abort.signal);
+      if (run.abort.signal.aborted) return;
+      return this.attempt(run, attempt + 1, waited);
+    }
+    this.host.onError(error, { room, attempt, during: `the handler of message ${run.message.id}` });
+    if (!waited || onFailure === 'ack') this.acknowledge(run);
+    else this.give(run, 'failed');
+  }
+
+  private acknowledge(run: Run): void {
+    if (!run.open) return;
+    this.close(run);
+    if (this.sync && !run.message.outOfBand) this.host.acknowledged(this, run.message.id);
+  }
+
+  private give(run: Run, reason: EjectReason): void {
+    if (run.open) this.host.ejected(this, reason, run.message.id);
+  }
+
+  private close(run: Run): void {
+    run.open = false;
+    clearTimeout(run.timer);
+  }
+
+  private contextOf(run: Run, attempt: number): RoomContext {
+    return { ...run.message, attempt, subscriber: this.id, signal: run.abort.signal, ack: () => this.acknowledge(run) };
+  }
+}

@@ -1,0 +1,71 @@
+/** A message as it travels in a room's channel; the data is still text. */
+export interface WireMessage {
+  readonly id: string;
+  /** Rises with every message that is shown, also when one goes out again; orders what one room shows. */
+  readonly turn: number;
+  readonly priority: number;
+  /** 0 at the first release. */
+  readonly redelivery: number;
+  /** Server milliseconds. */
+  readonly sentAt: number;
+  readonly payload: string;
+}
+
+/** What a room's channel says. */
+export type RoomNotice =
+  | { readonly kind: 'message'; readonly message: WireMessage }
+  | { readonly kind: 'outOfBand'; readonly message: WireMessage }
+  | { readonly kind: 'ejected'; readonly session: string; readonly id: string }
+  | { readonly kind: 'removed' };
+
+const MESSAGE = /^(\d+) (\d+) (\S+) (\d+) (\d+) /;
+const OUT_OF_BAND = /^(\S+) /;
+const EJECTED = /^(\S+) (\d+)$/;
+
+/** Undefined: nobody who speaks this protocol has said that. */
+export function parseNotice(text: string): RoomNotice | undefined {
+  const rest = text.slice(1);
+  switch (text[0]) {
+    case 'm': {
+      const match = MESSAGE.exec(rest);
+      if (!match) return undefined;
+      const [head, id, turn, priority, redelivery, sentAt] = match as unknown as [string, string, string, string, string, string];
+      const message = { id, turn: Number(turn), priority: Number(priority), redelivery: Number(redelivery), sentAt: Number(sentAt), payload: rest.slice(head.length) };
+      return { kind: 'message', message };
+    }
+    case 'o': {
+      const match = OUT_OF_BAND.exec(rest);
+      if (!match) return undefined;
+      return { kind: 'outOfBand', message: { id: match[1]!, turn: 0, priority: 0, redelivery: 0, sentAt: 0, payload: rest.slice(match[0].length) } };
+    }
+    case 'e': {
+      const match = EJECTED.exec(rest);
+      return match ? { kind: 'ejected', session: match[1]!, id: match[2]! } : undefined;
+    }
+    case 'x':
+      return rest === '' ? { kind: 'removed' } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** "id acknowledged who,who" */
+export function parseOutcome(text: string): { id: string; acknowledged: number; ejected: string[] } | undefined {
+  const match = /^(\d+) (\d+) (.*)$/.exec(text);
+  if (!match) return undefined;
+  return { id: match[1]!, acknowledged: Number(match[2]), ejected: match[3] === '' ? [] : match[3]!.split(',') };
+}
+
+/** Data as JSON, and headers as JSON behind a tab: JSON never holds a raw one. */
+export function encodePayload(data: string, headers: Readonly<Record<string, string>> | undefined): string {
+  return headers && Object.keys(headers).length > 0 ? `${data}\t${JSON.stringify(headers)}` : data;
+}
+
+/** @throws SyntaxError when it is not JSON */
+export function decodePayload(payload: string): { data: unknown; headers: Readonly<Record<string, string>> } {
+  const tab = payload.indexOf('\t');
+  if (tab < 0) return { data: JSON.parse(payload) as unknown, headers: NONE };
+  return { data: JSON.parse(payload.slice(0, tab)) as unknown, headers: JSON.parse(payload.slice(tab + 1)) as Record<string, string> };
+}
+
+const NONE = Object.freeze({});

@@ -1,0 +1,74 @@
+/**
+ * Every key of the fanout capability. Rooms are spread over shards by their name; what one script touches, rooms
+ * and sessions, has the shard's hash tag. A room's state key is its pub/sub channel too.
+ */
+export interface FanoutShardKeys {
+  /** ZSET session id -> deadline in server milliseconds. */
+  readonly sessions: string;
+  /** HASH session id -> its ttl in milliseconds. */
+  readonly members: string;
+  /** HASH exclusive consumer name -> its current session id. */
+  readonly names: string;
+  /** Pub/sub channel that says "look again", and "room" when one was born. A hint only. */
+  readonly bell: string;
+  /** ZSET room -> server milliseconds until which its current message may stay unacknowledged. */
+  readonly current: string;
+  /** ZSET room -> messages that wait in it; rooms with none are not in it. */
+  readonly backlogs: string;
+  /** ZSET room -> number at its birth: every room that has members or messages. */
+  readonly rooms: string;
+  /** STREAM messages whose subscribers were all ejected, again and again. */
+  readonly dead: string;
+  /** SET the rooms a session is a member of. */
+  roomsOf(session: string): string;
+  /** HASH a sender's last batch and its answers, for resends. Expires. */
+  sender(sender: string): string;
+  /** Beginning of the pub/sub channels on which senders hear that all have acknowledged. */
+  readonly senders: string;
+}
+
+export interface RoomKeys {
+  /** HASH number, and of the current message: id, turn, priority, text, due, ejected, who. Also the room's channel. */
+  readonly state: string;
+  /** ZSET "id tries sender sentMs payload" -> priority. */
+  readonly backlog: string;
+  /** SET sessions that acknowledge. */
+  readonly sync: string;
+  /** SET sessions that only listen. */
+  readonly async: string;
+  /** SET sessions that have not yet acknowledged the current message. */
+  readonly owing: string;
+  /** HASH message id -> "acknowledged ejected", for senders that wait. Expires. */
+  readonly outcomes: string;
+}
+
+function tag(namespace: string | undefined, shard: number): string {
+  return `{fanout:${namespace === undefined ? '' : `${namespace}:`}${shard}}`;
+}
+
+/** HASH what all processes must agree on: the number of shards, and who said so. */
+export function fanoutKey(namespace: string | undefined): string {
+  return `${tag(namespace, 0)}:fanout`;
+}
+
+export function fanoutShardKeys(namespace: string | undefined, shard: number): FanoutShardKeys {
+  const own = (name: string): string => `${tag(namespace, shard)}:${name}`;
+  return {
+    sessions: own('sessions'),
+    members: own('members'),
+    names: own('names'),
+    bell: own('bell'),
+    current: own('current'),
+    backlogs: own('backlogs'),
+    rooms: own('rooms'),
+    dead: own('dead'),
+    roomsOf: (session) => own(`rooms:${session}`),
+    sender: (sender) => own(`sender:${sender}`),
+    senders: own('acked:'),
+  };
+}
+
+export function roomKeys(namespace: string | undefined, shard: number, room: string): RoomKeys {
+  const own = (name: string): string => `${tag(namespace, shard)}:${name}:${room}`;
+  return { state: own('room'), backlog: own('backlog'), sync: own('sync'), async: own('async'), owing: own('owing'), outcomes: own('outcomes') };
+}

@@ -1,0 +1,178 @@
+import type { Redis } from 'ioredis';
+import { ClosedError, ConnectionError } from '../errors/index.js';
+import { withDeadline } from './deadline.js';
+import { sleep } from './sleep.js';
+
+/** Channels in one SUBSCRIBE. */
+const CHUNK = 200;
+const CHECK_MS = 5_000;
+const ANSWER_MS = 5_000;
+
+export interface ChannelsHooks {
+  /** These are heard again after a break: what was said meanwhile was missed. */
+  restored(channels: readonly string[]): void;
+  error(error: Error): void;
+  replaced(why: string): void;
+}
+
+type Verb = 'ssubscribe' | 'subscribe';
+
+interface Channel {
+  readonly listener: (message: string) => void;
+  heard(): void;
+  given(error: Error): void;
+}
+
+/**
+ * Thousands of pub/sub channels of one hash slot over one connection: sharded pub/sub where the server has it (Redis 7.0),
+ * else the classic kind; publishers decide by the same rule. Unlike ioredis it knows when a channel is really heard: `join`
+ * resolves then, and after a break `restored` says so, when nothing said from then on can be missed.
+ */
+export class Channels {
+  private readonly wanted = new Map<string, Channel>();
+  private client: Redis | undefined;
+  private opening: Promise<Redis> | undefined;
+  private verb: Verb = 'ssubscribe';
+  private failures = 0;
+  private check: NodeJS.Timeout | undefined;
+  /** Not heard yet, or not any more. */
+  private readonly pending = new Set<string>();
+  private flushing: Promise<void> | undefined;
+  private readonly closed = new AbortController();
+
+  constructor(
+    private readonly create: () => Redis,
+    /** Something is wrong with where we are connected to: find out who serves the slot before the next try. */
+    private readonly lookAgain: () => Promise<void>,
+    private readonly hooks: ChannelsHooks,
+    private readonly onClose: () => void,
+  ) {}
+
+  /** Resolves when the channel is heard; waits for a server that is away. One listener a channel. @throws ClosedError when left or closed meanwhile */
+  join(channel: string, listener: (message: string) => void): Promise<void> {
+    if (this.closed.signal.aborted) return Promise.reject(new ClosedError('the subscriber connection'));
+    return new Promise((heard, given) => {
+      this.wanted.set(channel, { listener, heard, given });
+      this.pending.add(channel);
+      this.start();
+    });
+  }
+
+  leave(channel: string): void {
+    this.wanted.get(channel)?.given(new ClosedError('the subscription'));
+    if (!this.wanted.delete(channel)) return;
+    this.pending.delete(channel);
+    if (this.client) (this.verb === 'ssubscribe' ? this.client.sunsubscribe(channel) : this.client.unsubscribe(channel)).catch(() => undefined);
+  }
+
+  close(): void {
+    this.closed.abort();
+    clearInterval(this.check);
+    const { client } = this;
+    this.client = undefined;
+    client?.disconnect();
+    for (const { given } of this.wanted.values()) given(new ClosedError('the subscriber connection'));
+    this.onClose();
+  }
+
+  private start(): Promise<void> {
+    return (this.flushing ??= this.flush().finally(() => (this.flushing = undefined)));
+  }
+
+  /** Everything that was asked for in this turn in few commands. A failure puts what it was about back. */
+  private async flush(): Promise<void> {
+    await Promise.resolve();
+    while (this.pending.size > 0 && !this.closed.signal.aborted) {
+      const chunk = [...this.pending].slice(0, CHUNK).map((name) => [name, this.wanted.get(name)] as const);
+      try {
+        const client = await this.connection();
+        await this.subscribe(client, chunk.map(([name]) => name));
+        // Another connection meanwhile: what this one hears nobody will.
+        if (this.client !== client) continue;
+        for (const [name, channel] of chunk) {
+          if (!channel || this.wanted.get(name) !== channel) continue; // left meanwhile, and perhaps joined again behind the UNSUBSCRIBE
+          this.pending.delete(name);
+          channel.heard();
+        }
+      } catch {
+        await this.backOff();
+      }
+    }
+  }
+
+  private async subscribe(client: Redis, channels: readonly string[]): Promise<void> {
+    try {
+      await withDeadline(client[this.verb](...channels), ANSWER_MS, () => new ConnectionError(`${this.verb} unanswered for ${ANSWER_MS} ms`));
+    } catch (error) {
+      if (this.verb === 'ssubscribe' && /unknown command/i.test((error as Error).message)) {
+        this.verb = 'subscribe';
+        return this.subscribe(client, channels);
+      }
+      this.hooks.error(error as Error);
+      this.drop(client, (error as Error).message);
+      throw error;
+    }
+  }
+
+  private connection(): Promise<Redis> {
+    if (this.client) return Promise.resolve(this.client);
+    return (this.opening ??= this.open().finally(() => (this.opening = undefined)));
+  }
+
+  private async open(): Promise<Redis> {
+    const client = this.create();
+    const lost = new Promise<never>((_, reject) => client.once('end', () => reject(new ConnectionError('the subscriber connection ended'))));
+    lost.catch(() => undefined);
+    client.on('error', (error: Error) => !this.closed.signal.aborted && this.hooks.error(error));
+    try {
+      await withDeadline(Promise.race([client.ping(), lost]), ANSWER_MS, () => new ConnectionError(`no subscriber connection within ${ANSWER_MS} ms`));
+    } catch (error) {
+      client.disconnect();
+      throw error;
+    }
+    if (this.closed.signal.aborted) {
+      client.disconnect();
+      throw new ClosedError('the subscriber connection');
+    }
+    const hear = (channel: string, message: string): void => this.wanted.get(channel)?.listener(message);
+    client.on('smessage', hear);
+    client.on('message', hear);
+    client.once('end', () => this.drop(client, 'it ended'));
+    this.client = client;
+    this.failures = 0;
+    this.check ??= setInterval(() => void this.ping(), CHECK_MS).unref();
+    return client;
+  }
+
+  /** Opens another and asks for everything again. */
+  private drop(client: Redis, why: string): void {
+    if (this.client !== client) return;
+    this.client = undefined;
+    client.disconnect();
+    if (this.closed.signal.aborted) return;
+    this.hooks.replaced(why);
+    const before = [...this.wanted.keys()];
+    for (const channel of before) this.pending.add(channel);
+    void this.restore(before);
+  }
+
+  private async restore(before: readonly string[]): Promise<void> {
+    await this.lookAgain().catch(() => undefined);
+    await this.start();
+    if (!this.closed.signal.aborted) this.hooks.restored(before.filter((channel) => this.wanted.has(channel)));
+  }
+
+  private async backOff(): Promise<void> {
+    this.failures++;
+    await sleep(20 + Math.random() * Math.min(2_000, 50 * 2 ** Math.min(this.failures, 10)), this.closed.signal);
+    if (this.failures > 1 && !this.closed.signal.aborted) await this.lookAgain().catch(() => undefined);
+  }
+
+  /** A half-open connection looks exactly like a quiet one; and a slot that moved away is told by the answer. */
+  private async ping(): Promise<void> {
+    const { client } = this;
+    const channel = this.wanted.keys().next().value;
+    if (!client || channel === undefined || this.flushing) return;
+    await this.subscribe(client, [channel]).catch(() => undefined);
+  }
+}

@@ -1,0 +1,122 @@
+-- Rooms. KEYS 1 sessions 2 current 3 backlogs 4 rooms 5 dead 6 the script's own
+--             then six for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV 1 hold | pass  2 ms the current message may stay unacknowledged  3 redeliveries, 0: at most once
+--      4 ms to remember outcomes  5 beginning of the senders' channels  6 bell
+-- A room's number rises with every message and every turn, also over rooms that end and begin again, so that ids are
+-- never used twice. The current message stays in the state until all who were sync members at its release have
+-- acknowledged it, by its id, or are gone.
+local holds, ack_ms, redeliveries = ARGV[1] == 'hold', tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function publish(channel, text)
+  local reply = redis.pcall('SPUBLISH', channel, text)
+  if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', channel, text) end
+end
+
+local function load_room(index, name)
+  local at = 6 + (index - 1) * 6
+  local state = redis.call('HMGET', KEYS[at + 1], 'number', 'id')
+  local number = tonumber(state[1] or '0')
+  return {
+    name = name, state = KEYS[at + 1], backlog = KEYS[at + 2], sync = KEYS[at + 3], async = KEYS[at + 4], owing = KEYS[at + 5],
+    outcomes = KEYS[at + 6], number = number, stored = number, born = not state[1], id = state[2] or nil, had = state[2] or nil,
+  }
+end
+
+local function next_number(room)
+  room.number = math.max(room.number + 1, now_us)
+  return int(room.number)
+end
+
+local function outcome(room, sender, id, acked, who)
+  if sender == '-' then return end
+  redis.call('HSET', room.outcomes, id, int(acked) .. ' ' .. who)
+  redis.call('PEXPIRE', room.outcomes, ARGV[4])
+  publish(ARGV[5] .. sender, id .. ' ' .. int(acked) .. ' ' .. who)
+end
+
+-- Shows the next message, if there is none and somebody is there to see it. In a room that passes without sync members
+-- messages go by, at most so many in one script: then the room counts as overdue, and whoever looks goes on.
+local MOST = 10000
+local function release(room)
+  local passed = 0
+  while not room.id and passed < MOST do
+    local due = redis.call('SCARD', room.sync)
+    if due == 0 and holds then return end
+    local first = redis.call('ZPOPMIN', room.backlog)
+    if not first[1] then return end
+    room.moved = true
+    local id, tries, sender, rest = string.match(first[1], '^(%d+) (%d+) (%S+) (.*)$')
+    local turn = next_number(room)
+    publish(room.state, 'm' .. id .. ' ' .. turn .. ' ' .. first[2] .. ' ' .. tries .. ' ' .. rest)
+    if due == 0 then
+      passed = passed + 1
+      outcome(room, sender, id, 0, '')
+    else
+      redis.call('SUNIONSTORE', room.owing, room.sync)
+      redis.call('HSET', room.state, 'id', id, 'turn', turn, 'priority', first[2], 'text', first[1], 'due', int(due), 'ejected', '0', 'who', '')
+      redis.call('ZADD', KEYS[2], int(now_ms + ack_ms), room.name)
+      room.id = id
+    end
+  end
+  if passed == MOST then room.more = true end
+end
+
+-- The current message, as it was published.
+local function shown(room)
+  local state = redis.call('HMGET', room.state, 'turn', 'priority', 'text')
+  local id, tries, _, rest = string.match(state[3], '^(%d+) (%d+) (%S+) (.*)$')
+  return 'm' .. id .. ' ' .. state[1] .. ' ' .. state[2] .. ' ' .. tries .. ' ' .. rest
+end
+
+-- Nobody owes an acknowledgement any more. A message that nobody has acknowledged, because all who saw it went away
+-- over it, goes back to its place; one that wears out its subscribers goes to the dead-letter stream.
+local function complete(room)
+  local state = redis.call('HMGET', room.state, 'text', 'priority', 'due', 'ejected', 'who')
+  local text, acked = state[1], tonumber(state[3]) - tonumber(state[4])
+  local id, tries, sender, sent, payload = string.match(text, '^(%d+) (%d+) (%S+) (%d+) (.*)$')
+  redis.call('HDEL', room.state, 'id', 'turn', 'priority', 'text', 'due', 'ejected', 'who')
+  room.id = nil
+  if acked > 0 or not holds or redeliveries == 0 then return outcome(room, sender, id, acked, state[5]) end
+  if tonumber(tries) < redeliveries then
+    redis.call('ZADD', room.backlog, state[2], id .. ' ' .. int(tonumber(tries) + 1) .. ' ' .. sender .. ' ' .. sent .. ' ' .. payload)
+    room.moved, room.redelivered = true, id
+  else
+    redis.call('XADD', KEYS[5], 'MAXLEN', '~', '100000', '*', 'reason', 'all-ejected', 'room', room.name, 'id', id,
+      'priority', state[2], 'sent', sent, 'tries', int(tonumber(tries) + 1), 'who', state[5], 'entry', payload)
+    room.buried = id
+    outcome(room, sender, id, 0, state[5])
+  end
+end
+
+-- Takes a session out of what the current message waits for. Answers whether it was in it.
+local function excuse(room, session, who)
+  if redis.call('SREM', room.owing, session) == 0 then return false end
+  redis.call('HINCRBY', room.state, 'ejected', '1')
+  local before = redis.call('HGET', room.state, 'who')
+  redis.call('HSET', room.state, 'who', before == '' and who or before .. ',' .. who)
+  return true
+end
+
+-- Everything that follows from a change, and then what is known about the room for others.
+local function settle(room)
+  if room.id and redis.call('EXISTS', room.owing) == 0 then complete(room) end
+  if not room.id then release(room) end
+  if room.had and not room.id then redis.call('ZREM', KEYS[2], room.name) end
+  if room.more then redis.call('ZADD', KEYS[2], int(now_ms), room.name) end
+  local waiting = 0
+  if room.moved then
+    waiting = redis.call('ZCARD', room.backlog)
+    if waiting > 0 then redis.call('ZADD', KEYS[3], int(waiting), room.name) else redis.call('ZREM', KEYS[3], room.name) end
+  end
+  if not room.id and redis.call('EXISTS', room.sync, room.async, room.backlog) == 0 then
+    redis.call('DEL', room.state)
+    redis.call('ZREM', KEYS[4], room.name)
+    return
+  end
+  if room.number ~= room.stored or room.born then redis.call('HSET', room.state, 'number', int(room.number)) end
+  if room.born then
+    local newest = redis.call('ZRANGE', KEYS[4], '0', '0', 'REV', 'WITHSCORES')
+    redis.call('ZADD', KEYS[4], int(math.max(tonumber(newest[2] or '0') + 1, now_us)), room.name)
+    redis.pcall('PUBLISH', ARGV[6], 'room')
+  end
+end
