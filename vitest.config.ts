@@ -1,9 +1,12 @@
 import { configDefaults, defineConfig } from 'vitest/config';
+import SlowFirst from './test/support/slow-first.js';
 
 const ioredis5 = process.env['IOREDIS'] === '5';
 
 const needsServer = {
   pool: 'forks' as const,
+  // One process runs many files, each with its modules to itself, so that they can take turns at one cluster.
+  isolate: false,
   globalSetup: ['test/support/global-setup.ts'],
   testTimeout: 60_000,
   hookTimeout: 60_000,
@@ -25,8 +28,9 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, '**/dist/**'],
     setupFiles: ['test/support/setup.ts'],
     passWithNoTests: true,
-    // Most files run servers and children of their own; more at once only makes timing tests measure each other.
-    maxWorkers: 2,
+    // Most files wait most of the time, also on two cores; with more at once, timing tests would measure each other.
+    maxWorkers: 4,
+    sequence: { sequencer: SlowFirst },
     projects: [
       project('unit', ['test/unit/**/*.test.ts'], { testTimeout: 15_000 }),
       project('integration', ['test/integration/**/*.test.ts'], needsServer),

@@ -1,5 +1,6 @@
 import { type RedisCluster, startCluster } from './redis-cluster.js';
 import { type RedisServer, startRedis } from './redis-server.js';
+import { takeSharedCluster } from './shared-cluster.js';
 
 export type Topology =
   | { readonly kind: 'standalone'; readonly server: RedisServer; readonly servers: readonly RedisServer[]; stop(): Promise<void> }
@@ -8,13 +9,36 @@ export type Topology =
 /** What a suite runs against, so that the same suite runs on both. */
 export async function startTopology(kind: Topology['kind']): Promise<Topology> {
   switch (kind) {
-    case 'standalone': {
-      const server = await startRedis();
-      return { kind, server, servers: [server], stop: () => server.stop() };
-    }
+    case 'standalone': return standalone();
     case 'cluster': {
-      const cluster = await startCluster({ masters: 3 });
+      const cluster = await newCluster();
       return { kind, cluster, servers: cluster.masters, stop: () => cluster.stop() };
     }
   }
+}
+
+let spare: Promise<RedisCluster> | undefined;
+
+/** SPARE_CLUSTER=1: for who starts many, one after the other. The next one forms, for two seconds, while this one is used. */
+async function newCluster(): Promise<RedisCluster> {
+  const cluster = await (spare ?? startCluster({ masters: 3 }));
+  spare = process.env['SPARE_CLUSTER'] === '1' ? startCluster({ masters: 3 }) : undefined;
+  spare?.catch(() => undefined); // told to who takes it
+  return cluster;
+}
+
+/** The same, empty but not necessarily new: for whoever changes nothing but data. Ends with `stop`, one at a time. */
+export async function takeTopology(kind: Topology['kind']): Promise<Topology> {
+  switch (kind) {
+    case 'standalone': return standalone(); // new within milliseconds
+    case 'cluster': {
+      const { cluster, giveBack } = await takeSharedCluster();
+      return { kind, cluster, servers: cluster.masters, stop: () => Promise.resolve(giveBack()) };
+    }
+  }
+}
+
+async function standalone(): Promise<Topology> {
+  const server = await startRedis();
+  return { kind: 'standalone', server, servers: [server], stop: () => server.stop() };
 }

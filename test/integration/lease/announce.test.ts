@@ -3,7 +3,7 @@ import { waitUntil } from '../../support/wait.js';
 import { BackpressureError, ClosedError, InvalidOptionsError } from './support/engine.js';
 import { gate, Runs, untilAborted } from './support/handlers.js';
 import { internals } from './support/internals.js';
-import { allDone, allKeys, keysOf, xadd } from './support/keys.js';
+import { allDone, keysOf, xadd } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'announce', (world) => {
@@ -197,7 +197,7 @@ onTopologies(BOTH, 'announce', (world) => {
     expect((await sent).every(({ status }) => status === 'announced')).toBe(true);
     expect(await length(service)).toBe(500);
     await expect(engine.leases().announce(service, 's')).rejects.toThrow(ClosedError);
-    expect((await allKeys(world())).filter((key) => key.includes(`{${keysOf(service).lbs}}:announcer`))).toEqual([]);
+    expect((await world().allKeys()).filter((key) => key.includes(`{${keysOf(service).lbs}}:announcer`))).toEqual([]);
   });
 
   it('lists and counts what it announced', async () => {

@@ -3,7 +3,7 @@ import { waitUntil } from '../../support/wait.js';
 import { FencedError, type StreamLease } from './support/engine.js';
 import { startChild } from './support/child.js';
 import { gate, Runs, untilAborted } from './support/handlers.js';
-import { allDone, allKeys, consumersOf, keysOf, pendingByConsumer } from './support/keys.js';
+import { allDone, consumersOf, keysOf, pendingByConsumer } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 const long = { session: { ttlMs: 30_000 } };
@@ -114,7 +114,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     await allDone(world(), service);
     await Promise.all(engines.map(({ engine }) => engine.stop()));
     const { lbs, epoch, dead } = keysOf(service);
-    expect((await allKeys(world())).filter((key) => key.includes(service))).toEqual([
+    expect((await world().allKeys()).filter((key) => key.includes(service))).toEqual([
       lbs, // the announcements: empty, with the group's position
       epoch, // the highest token ever granted
       dead, // the dead letters

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
-import { type Cutter, shaOf, startCutter } from './support/cutter.js';
+import { type Cutter, shaOf, startCutter } from '../support/cutter.js';
 import type { StreamLease } from './support/engine.js';
 import { gate, Runs, untilAborted } from './support/handlers.js';
 import { allDone, keysOf, pendingByConsumer, xadd } from './support/keys.js';

@@ -5,7 +5,7 @@ import { waitUntil } from '../../support/wait.js';
 import { childOwns, Log, spawnChild, startChild } from './fixtures/child.js';
 import type { PartitionContext } from './support/engine.js';
 import { gate, messages, Runs } from './support/handlers.js';
-import { allKeys, caughtUp, groupRow, keysOf } from './support/keys.js';
+import { caughtUp, groupRow, keysOf } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 const patient = { session: { ttlMs: 30_000 }, shutdown: { drainMs: 5_000 } };
@@ -153,7 +153,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
       world().consumer(stream, (data) => { if (data === 'm1') throw new Error('no'); }, { ...tuning, engine: { consumerName } })));
     await consumers[0]!.client.sendMany(stream, messages(30, 10));
     await caughtUp(world(), stream, 3);
-    const mine = async (): Promise<string[]> => (await allKeys(world())).filter((key) => key.includes(stream));
+    const mine = async (): Promise<string[]> => (await world().allKeys()).filter((key) => key.includes(stream));
     expect((await mine()).some((key) => key.includes(':producer:'))).toBe(true);
     await Promise.all(consumers.map((consumer) => consumer.stop()));
     const shards = world().shards;

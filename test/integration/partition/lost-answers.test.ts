@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
-import { type Cutter, shaOf, startCutter } from './support/cutter.js';
+import { type Cutter, shaOf, startCutter } from '../support/cutter.js';
 import { StreamMismatchError } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { gate, messages, Runs } from './support/handlers.js';
 import { caughtUp, entriesOf, groupRow, keysOf, partitionKey } from './support/keys.js';
 import { onTopologies } from './support/world.js';

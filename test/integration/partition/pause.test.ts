@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { InvalidOptionsError } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { gate, messages, Runs } from './support/handlers.js';
 import { caughtUp, keysOf } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';

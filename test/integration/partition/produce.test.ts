@@ -2,9 +2,9 @@ import { expect, it } from 'vitest';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
 import { BackpressureError, ClosedError, InvalidOptionsError, type OutgoingMessage, type SentMessage } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { messages } from './support/handlers.js';
-import { allKeys, entriesOf, partitionKey } from './support/keys.js';
+import { entriesOf, partitionKey } from './support/keys.js';
 import { BOTH, onTopologies, type World } from './support/world.js';
 
 /** What a partition holds, as the data that was sent. */
@@ -148,7 +148,7 @@ onTopologies(BOTH, 'producer', (world) => {
     const batch = await failure(world().client.sendMany(stream, [{ data: 1 }, bad as OutgoingMessage, { data: 2 }]));
     expect(batch).toBeInstanceOf(InvalidOptionsError);
     expect(batch.message).toContain('messages[1]');
-    expect((await allKeys(world())).filter((key) => key.includes(`{${stream}/`))).toEqual([]);
+    expect((await world().allKeys()).filter((key) => key.includes(`{${stream}/`))).toEqual([]);
   });
 
   it('tells of a bad name as a rejection, not by throwing where nobody catches', async () => {
@@ -183,7 +183,7 @@ onTopologies(BOTH, 'producer', (world) => {
     let kept = 0;
     for (let partition = 0; partition < 6; partition++) kept += Number(await world().cli(['XLEN', partitionKey(world(), stream, partition)]));
     expect(kept).toBe(5_000);
-    const records = (await allKeys(world())).filter((key) => key.includes(`{${stream}/`) && key.includes('producer'));
+    const records = (await world().allKeys()).filter((key) => key.includes(`{${stream}/`) && key.includes('producer'));
     expect(records.length).toBeGreaterThan(0);
     for (const key of records) expect(Number(await world().cli(['PTTL', key]))).toBeLessThanOrEqual(60_000);
     expect(await failure(producer.send({ data: 1 }))).toBeInstanceOf(ClosedError);

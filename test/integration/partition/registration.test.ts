@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { InvalidOptionsError, StreamMismatchError, StreamNotRegisteredError, type StreamRegistration } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { messages, Runs } from './support/handlers.js';
-import { allKeys, caughtUp, keysOf, partitionKey } from './support/keys.js';
+import { caughtUp, keysOf, partitionKey } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'registration', (world) => {
@@ -145,7 +145,7 @@ onTopologies(BOTH, 'registration', (world) => {
     for (const call of [client.sendMany(stream, [{ data: 1 }]), client.lag({ stream, group: 'g' }), client.seek({ stream, group: 'g' }, 'earliest'), client.pause({ stream, group: 'g' }), client.assignment({ stream, group: 'g' })]) {
       expect(await failure(call)).toBeInstanceOf(StreamNotRegisteredError);
     }
-    expect((await allKeys(world())).filter((key) => key.includes(stream))).toEqual([]);
+    expect((await world().allKeys()).filter((key) => key.includes(stream))).toEqual([]);
     // And once it is there, the same objects work.
     await world().client.register({ name: stream, partitions: 1 });
     await client.send(stream, { data: 1 });

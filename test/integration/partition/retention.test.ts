@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { Reply } from '../../support/redis-command.js';
 import { waitUntil } from '../../support/wait.js';
 import { PartitionFullError, type SentMessage } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { gate, messages, Runs } from './support/handlers.js';
 import { caughtUp, entriesOf, groupRow, keysOf, partitionKey } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import type { Consumer } from './support/consumer.js';
 import { FencedError, InvalidOptionsError, PartitionLostError, type PartitionContext, type Position, type SentMessage } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { gate, messages, Runs, untilAborted } from './support/handlers.js';
 import { caughtUp, groupRow } from './support/keys.js';
 import { startLoad } from './support/load.js';

@@ -6,7 +6,7 @@ import { type RedisServer, startRedis } from '../../support/redis-server.js';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
 import { BackpressureError, ConnectionError, type RedisStreamsError, type SentMessage } from './support/engine.js';
-import { failure } from './support/failure.js';
+import { failure } from '../support/failure.js';
 import { gate, messages, Runs } from './support/handlers.js';
 import { caughtUp, keysOf } from './support/keys.js';
 import { onTopologies } from './support/world.js';

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
 import { messages, Runs } from './support/handlers.js';
-import { allKeys, caughtUp, entriesOf, groupRow, keysOf, partitionKey } from './support/keys.js';
+import { caughtUp, entriesOf, groupRow, keysOf, partitionKey } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'wire format', (world) => {
@@ -136,13 +136,13 @@ onTopologies(BOTH, 'wire format', (world) => {
       keys.registration, ...[0, 1, 2, 3].map(keys.partition), ...[0, 1].flatMap((shard) => [keys.positions(shard), keys.dead(shard)]),
       keys.sessions, keys.members, keys.names, keys.roster, keys.group, keys.target, keys.owners,
     ];
-    const found = (await allKeys(world())).filter((key) => key.includes(stream) && !key.includes(':producer:'));
+    const found = (await world().allKeys()).filter((key) => key.includes(stream) && !key.includes(':producer:'));
     expect(found).toEqual(expected.sort());
-    const producers = (await allKeys(world())).filter((key) => key.includes(stream) && key.includes(':producer:'));
+    const producers = (await world().allKeys()).filter((key) => key.includes(stream) && key.includes(':producer:'));
     expect(producers.every((key) => /^\{[^}]+\/[01]\}:producer:[0-9a-f]{16}$/.test(key))).toBe(true);
     for (const key of producers) expect(Number(await world().cli(['PTTL', key]))).toBeGreaterThan(0);
     await a.stop();
-    const left = (await allKeys(world())).filter((key) => key.startsWith(`{${stream}#`));
+    const left = (await world().allKeys()).filter((key) => key.startsWith(`{${stream}#`));
     expect([keys.group, keys.owners, keys.target]).toEqual(expect.arrayContaining(left));
     expect((await entriesOf(world(), stream, 0, 2)).length).toBeLessThanOrEqual(1);
   });

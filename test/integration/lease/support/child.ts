@@ -1,4 +1,5 @@
 import { spawnNode, type TestProcess } from '../../../support/processes.js';
+import { QUICK } from '../../support/world.js';
 import type { ConsumerJob } from '../fixtures/consumer.js';
 import type { World } from './world.js';
 
@@ -12,7 +13,7 @@ export async function startChild(world: World, job: Omit<ConsumerJob, 'options'>
 }
 
 export function spawnChild(world: World, job: Omit<ConsumerJob, 'options'> & { options?: ConsumerJob['options'] }): TestProcess<ChildMessage> {
-  const full: ConsumerJob = { ...job, options: { connection: world.connection, session: { ttlMs: 1_000 }, shutdown: { drainMs: 500 }, ...job.options } };
+  const full: ConsumerJob = { ...job, options: { ...QUICK, connection: world.connection, ...job.options } };
   const child = spawnNode<ChildMessage>(new URL('../fixtures/consumer.ts', import.meta.url), { args: [JSON.stringify(full)] });
   world.onEnd(() => child.kill());
   return child;

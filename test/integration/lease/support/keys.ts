@@ -48,8 +48,3 @@ export async function allDone(world: World, service: string, timeoutMs = 10_000)
     what: `everything announced to ${service} is done`, timeoutMs,
   });
 }
-
-/** Every key on every server. */
-export async function allKeys(world: World): Promise<string[]> {
-  return ((await world.everywhere('KEYS', '*')) as string[][]).flat().sort();
-}

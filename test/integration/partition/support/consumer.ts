@@ -1,8 +1,6 @@
 import { waitUntil } from '../../../support/wait.js';
-import type {
-  PartitionClient, PartitionConsumer, PartitionConsumerOptions, PartitionHandlers, RedisStreamsEngine, RedisStreamsEvent, RedisStreamsEventName,
-  RedisStreamsOptions,
-} from './engine.js';
+import { Witness } from '../../support/witness.js';
+import type { PartitionClient, PartitionConsumer, PartitionConsumerOptions, PartitionHandlers, RedisStreamsEngine, RedisStreamsOptions } from './engine.js';
 
 export interface StartOptions extends Omit<PartitionConsumerOptions, 'stream' | 'group'> {
   /** Default: `group`. */
@@ -11,13 +9,9 @@ export interface StartOptions extends Omit<PartitionConsumerOptions, 'stream' | 
 }
 
 /** A started consumer that remembers everything that happened to it. */
-export class Consumer {
-  readonly events: RedisStreamsEvent[] = [];
-  readonly errors: Error[] = [];
-
-  constructor(readonly engine: RedisStreamsEngine, readonly inner: PartitionConsumer, readonly stream: string, readonly group: string) {
-    engine.events.onAny((event) => this.events.push(event));
-    engine.events.on('error', ({ error }) => this.errors.push(error));
+export class Consumer extends Witness {
+  constructor(engine: RedisStreamsEngine, readonly inner: PartitionConsumer, readonly stream: string, readonly group: string) {
+    super(engine);
   }
 
   get client(): PartitionClient { return this.engine.partitions(); }
@@ -29,15 +23,6 @@ export class Consumer {
 
   /** Ends it cleanly, as the end of its application would. */
   stop(): Promise<void> { return this.engine.stop(); }
-
-  all<K extends RedisStreamsEventName>(type: K): Array<Extract<RedisStreamsEvent, { type: K }>> {
-    return this.events.filter((event): event is Extract<RedisStreamsEvent, { type: K }> => event.type === type);
-  }
-
-  async saw<K extends RedisStreamsEventName>(type: K, count = 1, timeoutMs = 10_000): Promise<Array<Extract<RedisStreamsEvent, { type: K }>>> {
-    await waitUntil(() => this.all(type).length >= count, { what: `${count} events ${type}`, timeoutMs });
-    return this.all(type);
-  }
 
   /** Waits until it handles exactly so many partitions. */
   async owns(count: number, timeoutMs = 10_000): Promise<number[]> {

@@ -57,11 +57,6 @@ export async function caughtUp(world: World, stream: string, partitions: number,
   }, { what: `group ${group} has committed all of ${stream}`, timeoutMs });
 }
 
-/** Every key on every server. */
-export async function allKeys(world: World): Promise<string[]> {
-  return ((await world.everywhere('KEYS', '*')) as string[][]).flat().sort();
-}
-
 function pairs(flat: readonly string[]): Record<string, string> {
   return Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, i) => [String(flat[2 * i]), flat[2 * i + 1]!]));
 }
