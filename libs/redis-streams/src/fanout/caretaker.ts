@@ -113,6 +113,15 @@ export class Caretaker {
     }
   }
 
+  /** Takes a session that says good-bye out of whatever it is still noted in, then forgets it. */
+  async depart(session: string): Promise<void> {
+    for (;;) {
+      if (await this.store.part(session, true)) return;
+      const rooms = await this.store.roomsOf(session, BATCH);
+      this.tell(rooms, (await this.store.eject(session, 'left', rooms)) ?? []);
+    }
+  }
+
   private async expire(rooms: readonly string[]): Promise<void> {
     const ejected = await this.store.expire(rooms);
     ejected.forEach(({ late }, i) => {

@@ -3,6 +3,7 @@ import { AckTimeoutError, ClosedError, ConnectionError } from '../errors/index.j
 import { parseOutcome } from '../kernel/room-wire.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { Batcher } from '../redis/batcher.js';
+import { withDeadline } from '../redis/deadline.js';
 import { sleep } from '../redis/sleep.js';
 import type { OutgoingRoomMessage, RoomStore } from './store.js';
 import type { AckedRoomMessage } from './types.js';
@@ -102,9 +103,10 @@ export class RoomSender {
 
   private async listen(): Promise<void> {
     try {
-      await (this.listening ??= this.host.listen(this.host.store.keys.senders + this.id, (text) => this.told(text)));
+      const listening = (this.listening ??= this.host.listen(this.host.store.keys.senders + this.id, (text) => this.told(text)));
+      await withDeadline(listening, PATIENCE_MS, () => new ConnectionError(`nothing was sent: acknowledgements cannot be heard, no subscriber connection within ${PATIENCE_MS} ms`));
     } catch (error) {
-      this.listening = undefined;
+      if (!(error instanceof ConnectionError)) this.listening = undefined;
       throw error;
     }
     this.check ??= setInterval(() => void this.ask(CHECK_MS), CHECK_MS).unref();

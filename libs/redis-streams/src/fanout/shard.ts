@@ -139,7 +139,7 @@ export class FanoutShard implements SeatHost {
     this.caretaker.close();
     if (!session) return;
     try {
-      await this.store.part(session, true);
+      await this.caretaker.depart(session);
       this.events.emit('session.left', { scope: this.scope, session });
     } catch (error) {
       this.context.onError(error as Error, { during: `leaving ${this.scope}; its session expires by itself` });

@@ -39,7 +39,10 @@ export class Subscriber {
   state: SubscriberState = 'pending';
   /** It is shown turns above this one only. */
   after = 0;
+  /** Handler calls that have not ended. */
   private readonly runs = new Set<Run>();
+  /** Messages not acknowledged; with `ack: 'manual'` the handler may have ended long ago. */
+  private readonly owed = new Set<Run>();
   private readonly queue: ShownMessage[] = [];
   private draining = false;
 
@@ -73,7 +76,7 @@ export class Subscriber {
   /** Nobody waits for it any more: what runs is aborted. */
   abort(reason: EjectReason): void {
     this.queue.length = 0;
-    for (const run of this.runs) {
+    for (const run of new Set([...this.runs, ...this.owed])) {
       this.close(run);
       run.abort.abort(new RoomEjectedError(this.host.room, this.id, reason));
     }
@@ -97,7 +100,10 @@ export class Subscriber {
   private async run(message: ShownMessage): Promise<void> {
     const run: Run = { message, abort: new AbortController(), timer: undefined, open: true };
     const waited = this.sync && !message.outOfBand;
-    if (waited) run.timer = setTimeout(() => this.give(run, 'timeout'), this.tuning.ackTimeoutMs);
+    if (waited) {
+      run.timer = setTimeout(() => this.give(run, 'timeout'), this.tuning.ackTimeoutMs);
+      this.owed.add(run);
+    }
     this.runs.add(run);
     const result = this.attempt(run, 1, waited);
     if (result) await result;
@@ -157,6 +163,7 @@ export class Subscriber {
 
   private close(run: Run): void {
     run.open = false;
+    this.owed.delete(run);
     clearTimeout(run.timer);
   }
 
