@@ -1,6 +1,7 @@
 import type { OptionProblem } from '../errors/index.js';
 import type { ResolvedBackoff } from '../kernel/backoff.js';
-import { checkKeys, checkPartName, describe } from '../keys/names.js';
+import { Check } from '../keys/check.js';
+import { checkKeys, checkPartName } from '../keys/names.js';
 import type { FanoutOptions, RoomTuning } from '../options.js';
 
 export interface ResolvedRoomTuning {
@@ -31,21 +32,13 @@ export function resolveRoomTuning(input: RoomTuning, path: string, base?: Resolv
   const check = new Check(path);
   const retry = input.retry ?? {};
   check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(BACKOFF)], `${path}.retry`));
-  const defaults = base?.backoff ?? BACKOFF;
-  const initialMs = check.number('retry.initialMs', retry.initialMs, defaults.initialMs, 0, 86_400_000, false);
-  if (input.sync !== undefined && typeof input.sync !== 'boolean') check.report('sync', 'must be true or false', input.sync);
   const value: ResolvedRoomTuning = {
-    sync: input.sync ?? base?.sync ?? true,
+    sync: check.oneOf('sync', input.sync, [true, false], base?.sync),
     ack: check.oneOf('ack', input.ack, ['auto', 'manual'], base?.ack),
     ackTimeoutMs: check.number('ackTimeoutMs', input.ackTimeoutMs, base?.ackTimeoutMs ?? 30_000, 10, 86_400_000),
     onFailure: check.oneOf('onFailure', input.onFailure, ['nack-retry', 'eject', 'ack'], base?.onFailure),
     maxAttempts: check.number('retry.maxAttempts', retry.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),
-    backoff: {
-      initialMs,
-      factor: check.number('retry.factor', retry.factor, defaults.factor, 1, 100, false),
-      maxMs: check.number('retry.maxMs', retry.maxMs, Math.max(defaults.maxMs, initialMs), initialMs, 86_400_000, false),
-      jitter: check.number('retry.jitter', retry.jitter, defaults.jitter, 0, 1, false),
-    },
+    backoff: check.backoff('retry', retry, base?.backoff ?? BACKOFF),
     whenEjected: check.oneOf('whenEjected', input.whenEjected, ['rejoin', 'leave'], base?.whenEjected),
     maxQueued: check.number('maxQueued', input.maxQueued, base?.maxQueued ?? 1_000, 1, 1_000_000),
   };
@@ -78,29 +71,4 @@ export function resolveFanout(input: FanoutOptions = {}, path = 'fanout'): { val
     },
     problems: check.problems,
   };
-}
-
-class Check {
-  readonly problems: OptionProblem[] = [];
-
-  constructor(private readonly path: string) {}
-
-  report(key: string, message: string, value: unknown): void {
-    this.problems.push({ path: `${this.path}.${key}`, message: `${message} (got ${describe(value)})` });
-  }
-
-  number(key: string, value: unknown, fallback: number, min: number, max: number, integer = true): number {
-    if (value === undefined) return fallback;
-    if (typeof value === 'number' && value >= min && value <= max && (!integer || Number.isInteger(value))) return value;
-    this.report(key, `must be a ${integer ? 'whole ' : ''}number from ${min} to ${max}`, value);
-    return fallback;
-  }
-
-  /** The first is the default. */
-  oneOf<const T extends string>(key: string, value: unknown, choices: readonly [T, ...T[]], fallback: T = choices[0]): T {
-    if (value === undefined) return fallback;
-    if (choices.includes(value as T)) return value as T;
-    this.report(key, `must be ${choices.map((choice) => `"${choice}"`).join(' or ')}`, value);
-    return fallback;
-  }
 }
