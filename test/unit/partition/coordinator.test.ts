@@ -261,7 +261,7 @@ describe('Coordinator', () => {
     const member = new FakeMember(g, 'a', TTL);
     g.travel = () => 200;
     member.join();
-    await pass(1_900); // a look, the roster, the plan, a look that learns of it; the look that is granted something is on its way back
+    await pass(1_500); // a look, the roster, the plan; the look that is granted something is on its way back
     expect([...g.owners.values()].map(({ session }) => session)).toEqual(['a:1', 'a:1']);
     g.deadlines.set('a:other', Date.now() + 60_000);
     member.session = 'a:other';

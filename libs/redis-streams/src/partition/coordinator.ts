@@ -48,6 +48,7 @@ export class Coordinator {
   private wanted = false;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private patience: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly store: GroupStore,
@@ -64,6 +65,13 @@ export class Coordinator {
   /** What a bell says decides who has to look: a joining or leaving peer is looked at once it has changed the roster. */
   rung(message: string | undefined): void {
     if (message === 'joined' || message === 'away') return;
+    // Somebody plans, and rings when it has; should it die over that, somebody else must.
+    if (message === 'planning') return this.expectPlan();
+    if (message?.startsWith('plan ')) {
+      clearTimeout(this.patience);
+      // Known to be another plan: asked in full, without first asking whether it is.
+      if (!this.version.startsWith(`${message.slice('plan '.length)}.`)) this.version = '';
+    }
     // Nothing is waited for, unless the answer under way says otherwise: it may be older than this bell and arrive after it.
     if (message === 'free' && !this.running && this.settled()) return;
     this.sync();
@@ -93,6 +101,7 @@ export class Coordinator {
   async stop(): Promise<void> {
     this.open = false;
     clearTimeout(this.timer);
+    clearTimeout(this.patience);
     await this.running;
   }
 
@@ -163,8 +172,14 @@ export class Coordinator {
     const target = assign(this.store.partitions, members, roster.target);
     this.wanted = true;
     if (!(await this.store.plan(roster.generation, target))) return; // the roster changed meanwhile: look again
+    this.version = '';
     const { stream, group } = this.store;
     this.events.emit('partition.planned', { stream, group, generation: roster.generation, members: members.length, moved: moved(roster.target, target).length });
+  }
+
+  private expectPlan(): void {
+    clearTimeout(this.patience);
+    if (this.open) this.patience = setTimeout(() => this.sync(), PLAN_MS + 1 + Math.random() * 4);
   }
 
   private lookAgainIn(ms: number): void {

@@ -88,7 +88,7 @@ export class FakeGroup {
     this.deadlines.delete(session);
     if (this.roster.get(member) === session) {
       this.roster.delete(member);
-      this.changed();
+      this.changed('roster');
     } else this.ring('free');
   }
 
@@ -96,9 +96,9 @@ export class FakeGroup {
     return new Promise((resolve) => setTimeout(resolve, this.travel()));
   }
 
-  private changed(): void {
+  private changed(news: 'planning' | 'roster'): void {
     this.generation++;
-    this.ring('roster');
+    this.ring(news);
   }
 
   private reap(): void {
@@ -108,7 +108,7 @@ export class FakeGroup {
       this.deadlines.delete(session);
       for (const [member, its] of this.roster) if (its === session) gone = this.roster.delete(member);
     }
-    if (gone) this.changed();
+    if (gone) this.changed('planning');
   }
 
   private sync(me: string, member: string, leaving: boolean, known: string, released: readonly ReleasedPartition[], heldNow: ReadonlyArray<readonly [number, number]>, planMs: number, sequence: number): SyncReply | 'LOST' | 'STALE' {
@@ -120,10 +120,10 @@ export class FakeGroup {
     const seat = this.roster.get(member);
     if (leaving && seat === me) {
       this.roster.delete(member);
-      this.changed();
+      this.changed('planning');
     } else if (!leaving && seat !== me) {
       this.roster.set(member, me);
-      if (seat === undefined) this.changed();
+      if (seat === undefined) this.changed('planning');
     }
     let freed = false;
     for (const { partition, token, above } of released) {
@@ -183,7 +183,8 @@ export class FakeGroup {
     if (this.planned === generation) return true;
     this.target = new Map(target);
     this.planned = generation;
-    this.ring('plan');
+    this.planner = undefined;
+    this.ring(`plan ${generation}`);
     return true;
   }
 }

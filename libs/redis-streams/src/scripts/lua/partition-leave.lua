@@ -22,7 +22,7 @@ if redis.call('HGET', KEYS[4], member) == me then
     redis.pcall('PUBLISH', ARGV[3], 'away')
   else
     redis.call('HDEL', KEYS[4], member)
-    changed(ARGV[3])
+    changed(ARGV[3], 'roster')
   end
 elseif freed > 0 then -- its seat was given up before; somebody waits for these
   redis.pcall('PUBLISH', ARGV[3], 'free')

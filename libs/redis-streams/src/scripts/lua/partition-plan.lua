@@ -9,5 +9,6 @@ if state[2] == ARGV[1] then return 'OK' end -- sent again, or planned by another
 redis.call('DEL', KEYS[2])
 for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', KEYS[1], 'planned', ARGV[1])
-redis.pcall('PUBLISH', ARGV[2], 'plan')
+redis.call('HDEL', KEYS[1], 'planner') -- done: whoever changes the roster next is the one to plan, at once
+redis.pcall('PUBLISH', ARGV[2], 'plan ' .. ARGV[1])
 return 'OK'

@@ -27,11 +27,11 @@ reap(bell)
 local seat, leaving = redis.call('HGET', KEYS[4], member), ARGV[6] == '1'
 if leaving and seat == me then
   redis.call('HDEL', KEYS[4], member)
-  changed(bell)
+  changed(bell, 'planning')
 elseif not leaving and seat ~= me then
   redis.call('HSET', KEYS[4], member, me)
   redis.call('ZREM', KEYS[5], member)
-  if not seat then changed(bell) end
+  if not seat then changed(bell, 'planning') end
 end
 
 local state = redis.call('HMGET', KEYS[6], 'generation', 'planned', 'revision', 'planner', 'epoch', 'paused')

@@ -6,9 +6,10 @@ local function live(session)
   return deadline and tonumber(deadline) > now_ms
 end
 
-local function changed(bell)
+-- `news`: 'planning' when somebody is told to plan for it in the same call, 'roster' when nobody is yet.
+local function changed(bell, news)
   redis.call('HINCRBY', KEYS[6], 'generation', '1')
-  redis.pcall('PUBLISH', bell, 'roster')
+  redis.pcall('PUBLISH', bell, news)
 end
 
 local function drop_session(session, member)
@@ -41,5 +42,5 @@ local function reap(bell)
       gone = true
     end
   end
-  if gone then changed(bell) end
+  if gone then changed(bell, 'planning') end
 end
