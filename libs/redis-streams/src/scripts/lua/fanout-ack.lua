@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- One session's acknowledgements. Of anything but the current message they change nothing, nor do they twice.
--- KEYS  1-5, and rooms: see include/room.lua  6 the session's rooms
--- ARGV  1-6: see include/room.lua  7 session, then three for each room: name, message id, ejected local subscribers or ''
+-- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
+--       7... for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
+--       6 bell  7 session  8... three for each room: name, message id, ejected local subscribers or ''
 -- Reply per room 1: taken | 0: not owed | -1: the session is no member of it
 --@include clock
 --@include room

@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- Takes a session out of rooms: it leaves, or is dead. Or, with no session, takes out whoever has not acknowledged in time.
--- KEYS  1-5, and rooms: see include/room.lua  6 the session's rooms
--- ARGV  1-6: see include/room.lua  7 session or ''  8 left | dead | timeout, then the rooms' names
+-- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
+--       7... for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
+--       6 bell  7 session or ''  8 left | dead | timeout  9... the rooms' names
 -- Reply {'OK', per room what became of its current message: "" | "redelivered <id>" | "buried <id>", before it the
 --       sessions ejected for the timeout} | {'LIVE'}: the session is not dead
 --@include clock

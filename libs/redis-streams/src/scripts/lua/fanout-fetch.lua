@@ -1,7 +1,9 @@
 #!lua flags=no-writes
 -- The current messages of rooms, for a session that owes an acknowledgement and may have missed them.
--- KEYS  1-5, and rooms: see include/room.lua  6 the session's rooms
--- ARGV  1-6: see include/room.lua  7 session, then the rooms' names
+-- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
+--       7... for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
+--       6 bell  7 session  8... the rooms' names
 -- Reply per room the message as it was published | '': nothing is owed | '-': the session is no member
 --@include clock
 --@include room

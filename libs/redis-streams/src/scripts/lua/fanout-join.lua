@@ -1,7 +1,9 @@
 #!lua
 -- Makes a session a member of rooms, or changes between sync and async. Its first message is the next one released.
--- KEYS  1-5, and rooms: see include/room.lua  6 the session's rooms
--- ARGV  1-6: see include/room.lua  7 session, then two for each room: name, sync | async
+-- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
+--       7... for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
+--       6 bell  7 session  8... two for each room: name, sync | async
 -- Reply {'OK', per room the number after which its messages begin, or the message that it owes already, as it was
 --       published: the answer to an earlier try was lost} | {'LOST'}: the session is dead
 --@include clock

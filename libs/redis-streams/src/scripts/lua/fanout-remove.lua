@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- Ends a room on purpose: members are told, what waits is dropped, and senders that wait hear that nobody acknowledged.
--- KEYS  1-5, and one room: see include/room.lua  6 unused
--- ARGV  1-6: see include/room.lua  7 the room's name
+-- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 unused
+--       7... for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
+--       6 bell  7 the room's name
 -- Reply how many messages were dropped
 --@include clock
 --@include room

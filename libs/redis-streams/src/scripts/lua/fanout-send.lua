@@ -1,8 +1,10 @@
 #!lua
 -- Adds one sender's batch to rooms of one shard, in order, and shows what can be shown. Sent again under its sequence it
 -- adds nothing and answers what it answered then.
--- KEYS  1-5, and rooms: see include/room.lua  6 the sender's last batch
--- ARGV  1-6: see include/room.lua  7 sequence  8 messages a room may hold  9 how many rooms, then their names, then
+-- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the sender's last batch
+--       7... for each room: state, backlog, sync, async, owing, outcomes
+-- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
+--       6 bell  7 sequence  8 messages a room may hold  9 how many rooms  10... their names, then
 --       four for each message: room (1, 2, ...), priority, sender that waits or '-', payload
 -- Reply {'OK', answers}: per message its id, or FULL | {'LATE'}: older than what is remembered
 --@include clock

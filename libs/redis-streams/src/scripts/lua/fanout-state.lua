@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Everything about one room.
--- KEYS  1 sessions  2 current  3 members  4-9 the room's, as in include/room.lua
+-- KEYS  1 sessions  2 current  3 members  4 state  5 backlog  6 sync  7 async  8 owing  9 outcomes
 -- ARGV  1 room
 -- Reply {server ms, number or '', id or '', turn, text, priority, deadline or '', waiting, then per member four: session, sync | async, its deadline or '', its ttl, 1 when it owes}
 --@include clock
