@@ -45,6 +45,8 @@ export class FanoutClient {
   private readonly targets: RoomTarget[] = [];
   private readonly label: string;
   private subscribers = 0;
+  /** Those that `join` has made. */
+  private readonly joined = new WeakSet<Subscriber>();
   private registering: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
   private closed = false;
@@ -89,7 +91,17 @@ export class FanoutClient {
     problems.push(...checkRoom(room));
     if (typeof handler !== 'function') problems.push({ path: 'handler', message: `must be a function (got ${describe(handler)})` });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
-    return this.subscribe(room, value, { message: handler, ...(joined && { joined }), ...(ejected && { ejected }) });
+    return this.subscribe(room, value, { message: handler, ...(joined && { joined }), ...(ejected && { ejected }) }, (subscriber) => void this.joined.add(subscriber));
+  }
+
+  /**
+   * Ends every subscription that `join` has made in the room; those of handlers added before the start stay. @returns how many, when Redis knows
+   */
+  async leave(room: string): Promise<number> {
+    const seat = (await this.shardOf(room)).seated(room);
+    const joined = seat?.occupants().filter((subscriber) => this.joined.has(subscriber)) ?? [];
+    await Promise.all(joined.map((subscriber) => seat?.remove(subscriber)));
+    return joined.length;
   }
 
   /** Messages that wait in a room, in the order in which they will be shown. The current one is not among them. */
@@ -167,12 +179,13 @@ export class FanoutClient {
     await Promise.all((await this.allShards()).map((shard) => shard.watch(heard)));
   }
 
-  private async subscribe(room: string, tuning: ResolvedRoomTuning, handlers: RoomHandlers): Promise<RoomSubscription> {
+  private async subscribe(room: string, tuning: ResolvedRoomTuning, handlers: RoomHandlers, made?: (subscriber: Subscriber) => void): Promise<RoomSubscription> {
     const shard = await this.shardOf(room);
     if (this.stopping) throw new ClosedError('the fanout client');
     await shard.enter();
     const seat = shard.seat(room);
     const subscriber = new Subscriber(`${this.label}/${++this.subscribers}`, tuning, handlers, seat);
+    made?.(subscriber);
     const inside = await seat.add(subscriber);
     if (!inside && subscriber.state === 'gone') throw new ClosedError(`the subscription of the room "${room}"`);
     return {

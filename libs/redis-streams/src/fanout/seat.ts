@@ -70,6 +70,10 @@ export class Seat implements SubscriberHost {
     return this.subscribers.size;
   }
 
+  occupants(): readonly Subscriber[] {
+    return [...this.subscribers];
+  }
+
   get isMember(): boolean {
     return this.standing.mode !== 'out';
   }

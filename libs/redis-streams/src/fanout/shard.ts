@@ -108,6 +108,10 @@ export class FanoutShard implements SeatHost {
     return seat;
   }
 
+  seated(room: string): Seat | undefined {
+    return this.seats.get(room);
+  }
+
   /** Tells of every room there is, and of each that is born, perhaps more than once. Needs a session, so it joins. */
   async watch(heard: (room: string) => void): Promise<void> {
     this.caretaker.watch(heard);
