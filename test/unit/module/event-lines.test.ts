@@ -23,6 +23,8 @@ const group = { stream: 'shop:payments', group: 'ledger' };
 const partition = { ...group, partition: 3, token: 42 };
 const message = { ...partition, id: '17-0', key: 'acc "1"', attempt: 2 };
 
+const subscriber = { room: 'lobby', subscriber: 'c1/2' };
+
 type Case = { [K in RedisStreamsEventName]: readonly [K, RedisStreamsEventMap[K], string] }[RedisStreamsEventName];
 const CASES: readonly Case[] = [
   ['partition.planned', { ...group, generation: 7, members: 3, moved: 1 }, 'log: shop:payments#ledger: plan 7 for 3 members moves 1 partition'],
@@ -45,6 +47,21 @@ const CASES: readonly Case[] = [
   ['error', { error: new Error('odd'), context: { ...group, partition: 3, token: 42, connection: 'default', during: 'committing' } }, 'error: shop:payments/3#ledger: error in committing, token 42: odd'],
   ['error', { error: new Error('odd'), context: { ...group, connection: 'default', during: 'joining again' } }, 'error: shop:payments#ledger: error in joining again: odd'],
   ['hook.error', { service: 'shop:payments#ledger', hook: 'revoked', error: new Error('odd') }, 'error: shop:payments#ledger: hook "revoked" failed: odd'],
+];
+
+const ROOMS: readonly Case[] = [
+  ['room.joined', subscriber, 'debug: c1/2 is in the room "lobby"'],
+  ['room.left', subscriber, 'debug: c1/2 has left the room "lobby"'],
+  ['room.ejected', { ...subscriber, reason: 'timeout', messageId: '7', rejoins: true }, 'warn: c1/2 ejected from the room "lobby" (timeout), message 7 unacknowledged; it comes back with the next message'],
+  ['room.ejected', { ...subscriber, reason: 'removed', messageId: undefined, rejoins: false }, 'warn: c1/2 ejected from the room "lobby" (removed); it stays out'],
+  ['room.expelled', { session: 'c1:1', reason: 'dead', rooms: 3 }, 'warn: c1:1 is dead: taken out of 3 rooms, which go on'],
+  ['room.expelled', { session: 'c1:1', reason: 'timeout', rooms: 1, room: 'lobby' }, 'warn: c1:1 has not acknowledged in time: taken out of the room "lobby", which goes on'],
+  ['room.retried', { ...subscriber, id: '7', attempt: 2, delayMs: 20.4, error: new TypeError('no') }, 'warn: c1/2 failed on message 7 of the room "lobby", attempt 2; again in 20 ms: TypeError: no'],
+  ['room.redelivered', { room: 'lobby', id: '7' }, 'warn: message 7 of the room "lobby" goes out again: all who saw it went away over it'],
+  ['room.deadLettered', { room: 'lobby', id: '7' }, 'error: message 7 of the room "lobby" dead-lettered: all who saw it went away over it, each time'],
+  ['room.invalid', { room: 'lobby', id: undefined, error: new Error('odd') }, 'warn: the room "lobby" has something that is no message: odd'],
+  ['room.dropped', { ...subscriber, id: '7' }, 'warn: c1/2 is slower than the room "lobby" (sync: false): message 7 dropped'],
+  ['error', { error: new Error('odd'), context: { room: 'lobby', attempt: 5, connection: 'default', during: 'the handler of message 7' } }, 'error: room "lobby": error in the handler of message 7, attempt 5: odd'],
 ];
 
 describe('lines of partitions', () => {
@@ -79,5 +96,42 @@ describe('lines of partitions', () => {
     lines.length = 0;
     for (let i = 0; i < 3; i += 1) events.emit('partition.deadLettered', { ...message, id: `${i}-0`, reason: 'max-attempts', error: down(i) });
     expect(lines).toHaveLength(3);
+  });
+});
+
+describe('lines of rooms', () => {
+  it.each(ROOMS)('%s', (name, event, line) => {
+    events.emit(name, event as never);
+    expect(lines).toEqual([line]);
+  });
+
+  it('stand for every event of the capability', () => {
+    const told = new Set(ROOMS.map(([name]) => name).filter((name) => name.startsWith('room.')));
+    const all: Record<Extract<RedisStreamsEventName, `room.${string}`>, true> = {
+      'room.joined': true, 'room.left': true, 'room.ejected': true, 'room.expelled': true, 'room.retried': true, 'room.redelivered': true,
+      'room.deadLettered': true, 'room.invalid': true, 'room.dropped': true,
+    };
+    expect([...told].toSorted()).toEqual(Object.keys(all).toSorted());
+  });
+
+  it('do not flood the log when all messages fail, when thousands of rooms are lost at once, or when none can be joined again', () => {
+    vi.useFakeTimers();
+    for (let i = 0; i < 100; i += 1) {
+      const about = { room: `room-${i % 2}`, subscriber: 'c1/2' };
+      events.emit('room.retried', { ...about, id: String(i), attempt: 1, delayMs: 1, error: new Error(`down ${i}`) });
+      events.emit('error', { error: new Error(`down again ${i}`), context: { room: about.room, attempt: 5, during: `the handler of message ${i}` } });
+      events.emit('error', { error: new Error('no answer'), context: { room: `lost-${i}`, during: 'joining or leaving' } });
+      events.emit('room.ejected', { room: `lost-${i}`, subscriber: 'c1/3', reason: 'session-lost', messageId: undefined, rejoins: true });
+      events.emit('room.ejected', { ...about, reason: 'failed', messageId: String(i), rejoins: true });
+    }
+    expect(lines).toHaveLength(1 + 2 + 1 + 1 + 2);
+    vi.advanceTimersByTime(10_001);
+    events.emit('room.ejected', { room: 'room-0', subscriber: 'c1/2', reason: 'failed', messageId: '101', rejoins: true });
+    expect(lines.at(-1)).toMatch(/\(failed\), message 101 .*\(and 49 more since\)/);
+    // However many rooms have trouble of their own, what is remembered of them is bounded, and the newest still held back.
+    lines.length = 0;
+    for (let i = 0; i < 5_000; i += 1) events.emit('room.dropped', { room: `many-${i}`, subscriber: 'c1/4', id: '1' });
+    for (let i = 4_900; i < 5_000; i += 1) events.emit('room.dropped', { room: `many-${i}`, subscriber: 'c1/4', id: '2' });
+    expect(lines).toHaveLength(5_000);
   });
 });

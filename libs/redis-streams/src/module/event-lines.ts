@@ -106,11 +106,12 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
     case 'room.left':
       return debug(`${event.subscriber} has left the room "${event.room}"`);
     case 'room.ejected':
-      return warn(`${event.subscriber} ejected from the room "${event.room}" (${event.reason})${event.messageId === undefined ? '' : `, message ${event.messageId} unacknowledged`}; ${event.rejoins ? 'it comes back with the next message' : 'it stays out'}`);
+      // With a session all its rooms are lost, thousands perhaps.
+      return { ...warn(`${event.subscriber} ejected from the room "${event.room}" (${event.reason})${event.messageId === undefined ? '' : `, message ${event.messageId} unacknowledged`}; ${event.rejoins ? 'it comes back with the next message' : 'it stays out'}`), throttle: `${event.type} ${event.reason === 'session-lost' ? event.reason : event.room}` };
     case 'room.expelled':
       return warn(event.reason === 'dead' ? `${event.session} is dead: taken out of ${event.rooms} rooms, which go on` : `${event.session} has not acknowledged in time: taken out of the room "${event.room}", which goes on`);
     case 'room.retried':
-      return { ...warn(`${event.subscriber} failed on message ${event.id} of the room "${event.room}", attempt ${event.attempt}; again in ${event.delayMs} ms`, event.error), throttle: `${event.type} ${event.room}` };
+      return { ...warn(`${event.subscriber} failed on message ${event.id} of the room "${event.room}", attempt ${event.attempt}; again in ${event.delayMs.toFixed(0)} ms`, event.error), throttle: `${event.type} ${event.error.name}` };
     case 'room.redelivered':
       return warn(`message ${event.id} of the room "${event.room}" goes out again: all who saw it went away over it`);
     case 'room.deadLettered':
@@ -135,14 +136,17 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
 
 /** The failures of streams' handlers are told one by one; the same trouble with Redis over and over is not. */
 function errorLine(context: ErrorContext, error: Error): EventLine {
-  const { attempt, token, during } = context;
+  const { attempt, token, during, room } = context;
   const which = [attempt === undefined ? '' : `, attempt ${attempt}`, token === undefined ? '' : `, token ${token}`].join('');
   const line = failure(`${placeOf(context)}: error in ${during}${which}`, error);
+  // `during` names the message there; and without an attempt it is trouble with Redis, in all rooms at once.
+  if (room !== undefined) return { ...line, throttle: attempt === undefined ? `error of rooms ${during}` : `error ${placeOf(context)}` };
   const isOfHandler = context.stream !== undefined && context.group === undefined;
   return isOfHandler ? line : { ...line, throttle: `error ${placeOf({ ...context, partition: undefined })} ${during}` };
 }
 
-function placeOf({ connection, service, stream, group, partition }: ErrorContext): string {
+function placeOf({ connection, service, stream, group, partition, room }: ErrorContext): string {
+  if (room !== undefined) return `room "${room}"`;
   if (group !== undefined) return `${stream}${partition === undefined ? '' : `/${partition}`}#${group}`;
   if (service === undefined) return `connection "${connection ?? 'default'}"`;
   return stream === undefined ? service : of({ service, stream });

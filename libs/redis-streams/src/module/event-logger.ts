@@ -4,6 +4,8 @@ import { isDebugEnabled } from './nest-compat.js';
 import { DEBUG_EVENTS, type EventLine, lineOf } from './event-lines.js';
 
 const THROTTLE_MS = 10_000;
+/** Rooms come and go by the thousand. */
+const MAX_THROTTLED = 1_000;
 
 /** Writes events to Nest's Logger, context `RedisStreams`. A handler's error comes with its stack, and that once. */
 @Injectable()
@@ -59,6 +61,14 @@ export class EventLogger {
       return undefined;
     }
     this.throttled.set(key, { since: now, skipped: 0 });
+    if (this.throttled.size > MAX_THROTTLED) this.forget(now);
     return last === undefined || last.skipped === 0 ? '' : ` (and ${last.skipped} more since)`;
+  }
+
+  /** What is over, or else the oldest half: a line too many is better than a map without end. */
+  private forget(now: number): void {
+    for (const [key, { since }] of this.throttled) if (now - since >= THROTTLE_MS) this.throttled.delete(key);
+    if (this.throttled.size <= MAX_THROTTLED) return;
+    for (const key of [...this.throttled.keys()].slice(0, MAX_THROTTLED / 2)) this.throttled.delete(key);
   }
 }

@@ -8,7 +8,7 @@ export type RedisStreamsHealthResult = Readonly<
 
 /**
  * What is wrong now: connections that had an error and have not become ready since, sessions lost and not joined
- * again, consumers that ended by themselves. Reads no Redis, so it answers at once during an outage.
+ * again (a session of rooms is one of a shard of them), consumers that ended by themselves. Reads no Redis, so it answers at once during an outage.
  * With terminus: `health.check([() => redisStreamsHealth.check()])`.
  */
 @Injectable()
