@@ -4,12 +4,16 @@ export { OnStreamAssigned, OnStreamDisowned, OnStreamExpired, OnStreamTerminated
 export type { LeaseHookTarget } from './module/decorators/on-stream.js';
 export { OnPartitionsAssigned, OnPartitionsLost, OnPartitionsRevoked, PartitionHandler } from './module/decorators/partition-handler.js';
 export type { PartitionHookTarget } from './module/decorators/partition-handler.js';
+export { OnRoomEjected, OnRoomJoined, OnRoomMessage } from './module/decorators/on-room.js';
+export type { RoomHookTarget } from './module/decorators/on-room.js';
 export {
-  getLeasesToken, getPartitionsToken, getStreamToken, InjectLeases, InjectPartitions, InjectStream, REDIS_STREAMS_OPTIONS, type StreamPlace,
+  getFanoutToken, getLeasesToken, getPartitionsToken, getStreamToken, InjectFanout, InjectLeases, InjectPartitions, InjectStream, REDIS_STREAMS_OPTIONS,
+  type StreamPlace,
 } from './module/tokens.js';
 export type { OneOrMany, ProducedStream, StreamRegistrationAsync, StreamSettings } from './module/streams.js';
 export { LeaseService } from './module/lease.service.js';
 export { PartitionService } from './module/partition.service.js';
+export { FanoutService } from './module/fanout.service.js';
 export { HandlerRequest } from './module/handler-request.js';
 export { RedisStreamsHealth, type RedisStreamsHealthResult } from './module/health.js';
 

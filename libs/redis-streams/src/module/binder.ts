@@ -15,8 +15,8 @@ export class HandlerBinder {
    * @param pattern what `HandlerRequest.pattern` says
    */
   bind(handler: DiscoveredHandler, pattern: string): HandlerProxy {
-    const { wrapper, capability, hook } = handler;
-    const plain = capability === 'partition' && hook === 'message' ? 'data, context' : 'context';
+    const { wrapper, hook } = handler;
+    const plain = hook === 'message' ? 'data, context' : 'context';
     const makeProxy = proxyFactory({ ...handler, plain, creator: this.creator });
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return makeProxy(wrapper.instance as object, undefined, wrapper.id);
 

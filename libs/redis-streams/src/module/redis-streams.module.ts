@@ -5,6 +5,7 @@ import type { RedisStreamsOptions, StreamRegistration } from '../options.js';
 import { EventLogger } from './event-logger.js';
 import { HandlerBinder } from './binder.js';
 import { HandlerExplorer } from './explorer.js';
+import { FanoutService } from './fanout.service.js';
 import { RedisStreamsHealth } from './health.js';
 import { LeaseService } from './lease.service.js';
 import { RedisStreamsLifecycle } from './lifecycle.js';
@@ -12,7 +13,7 @@ import { ConfigurableRedisStreamsModule, type RedisStreamsModuleAsyncOptions, ty
 import { PartitionService } from './partition.service.js';
 import { HandlerRegistrar } from './registrar.js';
 import { type OneOrMany, producedOnly, type ProducedStream, registered, registeredAsync, streamModule, type StreamRegistrationAsync } from './streams.js';
-import { DEFAULT_CONNECTION, getLeasesToken, getPartitionsToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
+import { DEFAULT_CONNECTION, getFanoutToken, getLeasesToken, getPartitionsToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 const CORE: Provider[] = [
   {
@@ -24,6 +25,7 @@ const CORE: Provider[] = [
   ...services(DEFAULT_CONNECTION),
   { provide: LeaseService, useExisting: getLeasesToken() },
   { provide: PartitionService, useExisting: getPartitionsToken() },
+  { provide: FanoutService, useExisting: getFanoutToken() },
   EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle,
 ];
 
@@ -31,7 +33,7 @@ const CORE: Provider[] = [
  * Import it once, in the root module: `RedisStreamsModule.forRoot({...})`. That is enough in any kind of Nest
  * application (HTTP, microservice, application context): decorated methods are found and run.
  * Injectable: {@link LeaseService}, `@InjectLeases(name)`, {@link PartitionService}, `@InjectPartitions(name)`,
- * {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
+ * {@link FanoutService}, `@InjectFanout(name)`, {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
  */
 @Module({})
 export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
@@ -75,8 +77,8 @@ function withProviders(definition: DynamicModule, connections: readonly string[]
     ...definition,
     providers: [...(definition.providers ?? []), ...CORE, ...named.flatMap(services)],
     exports: [
-      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService,
-      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name)]),
+      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService, FanoutService,
+      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name)]),
     ],
   };
 }
@@ -92,6 +94,11 @@ function services(connection: string): Provider[] {
     {
       provide: getPartitionsToken(connection),
       useFactory: (engine: RedisStreamsEngine) => new PartitionService(engine.partitions(connection)),
+      inject: [RedisStreamsEngine],
+    },
+    {
+      provide: getFanoutToken(connection),
+      useFactory: (engine: RedisStreamsEngine) => new FanoutService(engine.fanout(connection)),
       inject: [RedisStreamsEngine],
     },
   ];

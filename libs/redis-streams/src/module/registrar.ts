@@ -12,7 +12,10 @@ import { REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 type Hooks<Name extends string> = { readonly [K in Name]?: (event: unknown) => Promise<void> };
 
-/** Makes one consumer of all decorated methods for one service, or for one group of one stream, and connection. */
+/**
+ * Makes one consumer of all decorated methods for one service, or for one group of one stream, and connection; and a
+ * subscriber of every method for a room.
+ */
 @Injectable()
 export class HandlerRegistrar {
   constructor(
@@ -27,10 +30,11 @@ export class HandlerRegistrar {
     const problems: OptionProblem[] = [];
     for (const [consumer, handlers] of this.groupByConsumer(this.explorer.explore())) {
       problems.push(...handlers.flatMap(unguarded));
-      const [main, second] = handlers.filter(({ capability, hook }) => hook === MAIN[capability].hook);
-      if (main === undefined) problems.push(...handlers.map((handler) => unhandled(handler, consumer)));
-      else if (second !== undefined) problems.push(duplicate(main, second, consumer));
-      else problems.push(...this.addConsumer(main, handlers));
+      const mains = handlers.filter(({ capability, hook }) => hook === MAIN[capability].hook);
+      const [first, second] = mains;
+      if (first === undefined) problems.push(...handlers.map((handler) => unhandled(handler, consumer)));
+      else if (second !== undefined && first.capability !== 'fanout') problems.push(duplicate(first, second, consumer));
+      else problems.push(...mains.flatMap((main) => this.addConsumer(main, handlers)));
     }
     if (problems.length > 0) throw new InvalidOptionsError(problems);
   }
@@ -59,7 +63,10 @@ export class HandlerRegistrar {
           ...(isBatch ? { batch: run } : { message: run }),
           ...this.hooks(['assigned', 'revoked', 'lost'], handlers),
         });
+        break;
       }
+      case 'fanout':
+        this.engine.addRoomHandler(main.options, { message: run, ...this.hooks(['joined', 'ejected'], handlers) });
     }
   }
 

@@ -33,6 +33,16 @@ export function InjectPartitions(connection?: string): PropertyDecorator & Param
   return Inject(getPartitionsToken(connection));
 }
 
+/** Injection token of the {@link FanoutService} of a named connection; without a name, of the default one. */
+export function getFanoutToken(connection: string = DEFAULT_CONNECTION): string {
+  return `RedisStreamsFanout:${connection}`;
+}
+
+/** Injects the {@link FanoutService} of a named connection; without a name, of the default one. */
+export function InjectFanout(connection?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getFanoutToken(connection));
+}
+
 /**
  * Injection token of a stream's {@link PartitionProducer}, provided by `registerStream` and `registerProducer`.
  * @param place the namespace, or namespace and connection, if these were given there

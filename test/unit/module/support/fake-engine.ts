@@ -2,8 +2,8 @@ import type { ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
   type LeaseConsumerOptions, type LeaseHandlers, type PartitionBatchContext, type PartitionConsumerOptions, type PartitionContext,
-  type PartitionHandlers, RedisStreamsEngine, RedisStreamsEvents, RedisStreamsModule, type RedisStreamsModuleOptions, type StreamLease,
-  type StreamRegistration,
+  type PartitionHandlers, RedisStreamsEngine, RedisStreamsEvents, RedisStreamsModule, type RedisStreamsModuleOptions,
+  type RoomContext, type RoomHandlerOptions, type RoomHandlers, type StreamLease, type StreamRegistration,
 } from 'nestjs-redis-streams';
 
 /** Stands where the engine would, so that what the module hands to it can be called without a server. */
@@ -12,6 +12,7 @@ export class FakeEngine {
   readonly consumerName = 'fake';
   readonly consumers: Array<{ options: LeaseConsumerOptions; handlers: LeaseHandlers }> = [];
   readonly partitionConsumers: Array<{ options: PartitionConsumerOptions; handlers: PartitionHandlers }> = [];
+  readonly rooms: Array<{ options: RoomHandlerOptions; handlers: RoomHandlers }> = [];
   readonly streams: StreamRegistration[] = [];
   readonly calls: string[] = [];
   onDrain: () => Promise<void> = () => Promise.resolve();
@@ -27,6 +28,14 @@ export class FakeEngine {
 
   addPartitionConsumer(options: PartitionConsumerOptions, handlers: PartitionHandlers): void {
     this.partitionConsumers.push({ options, handlers });
+  }
+
+  addRoomHandler(options: RoomHandlerOptions, handlers: RoomHandlers): void {
+    this.rooms.push({ options, handlers });
+  }
+
+  fanout(connection?: string): object {
+    return { connection, send: (room: string, data: unknown) => Promise.resolve({ connection, room, data }) };
   }
 
   registerStream(registration: StreamRegistration): void {
@@ -74,6 +83,15 @@ export class FakeEngine {
     return this.groupHandlers(stream, group).batch!(data, context);
   }
 
+  /** What the engine does with a message of a room: every subscriber gets it, none waits for another. */
+  show(room: string | RegExp, data: unknown, context: RoomContext = fakeRoomMessage(data)): unknown[] {
+    return this.roomHandlers(room).map(({ message }) => message(data, context));
+  }
+
+  roomHandlers(room: string | RegExp): RoomHandlers[] {
+    return this.rooms.filter(({ options }) => String(options.room) === String(room)).map(({ handlers }) => handlers);
+  }
+
   /** What the engine does with a grant. */
   async assign(service: string, lease: StreamLease = fakeLease()): Promise<unknown> {
     return this.handlers(service).assigned(lease);
@@ -88,6 +106,13 @@ export function fakeMessage(data: unknown, more: Partial<PartitionContext> = {})
   return {
     stream: 'payments', group: 'g', partition: 3, fencingToken: 42, id: '1-0', key: 'k', data, headers: {}, attempt: 1, lag: 0,
     signal: new AbortController().signal, ack: () => Promise.resolve(), ...more,
+  };
+}
+
+export function fakeRoomMessage(data: unknown, more: Partial<RoomContext> = {}): RoomContext {
+  return {
+    room: 'lobby', id: '7', data, headers: {}, priority: 0, outOfBand: false, sentAt: 1, attempt: 1, redelivery: 0, subscriber: 'c1/1',
+    signal: new AbortController().signal, ack: () => undefined, ...more,
   };
 }
 

@@ -1,29 +1,32 @@
 import { fullName } from '../../keys/partition-keys.js';
-import type { LeaseConsumerOptions, PartitionConsumerOptions } from '../../options.js';
+import type { LeaseConsumerOptions, PartitionConsumerOptions, RoomHandlerOptions } from '../../options.js';
 import { markAsHandlerHost } from '../nest-compat.js';
 import { DEFAULT_CONNECTION } from '../tokens.js';
 
 export type LeaseHook = 'assigned' | 'expired' | 'disowned' | 'terminated';
 export type PartitionHook = 'message' | 'assigned' | 'revoked' | 'lost';
+export type RoomHook = 'message' | 'joined' | 'ejected';
 
 interface Decorated<Capability extends string, Hook extends string, Options> {
   readonly capability: Capability;
   readonly hook: Hook;
   /** As it is written above the method, for messages. */
   readonly decorator: string;
-  /** The handler's; of the other hooks only what names the consumer is used. */
+  /** The handler's; of the other hooks only what names the consumer, or the room, is used. */
   readonly options: Options;
 }
 export type LeaseHandlerMetadata = Decorated<'lease', LeaseHook, LeaseConsumerOptions>;
 export type PartitionHandlerMetadata = Decorated<'partition', PartitionHook, PartitionConsumerOptions>;
+export type RoomHandlerMetadata = Decorated<'fanout', RoomHook, RoomHandlerOptions>;
 
 /** What one decorator leaves on its method. */
-export type HandlerMetadata = LeaseHandlerMetadata | PartitionHandlerMetadata;
+export type HandlerMetadata = LeaseHandlerMetadata | PartitionHandlerMetadata | RoomHandlerMetadata;
 
-/** What every consumer has, once. */
+/** What every consumer has, once; and a room, or a pattern of rooms, at least once. */
 export const MAIN = {
   lease: { hook: 'assigned', decorator: '@OnStreamAssigned' },
   partition: { hook: 'message', decorator: '@PartitionHandler' },
+  fanout: { hook: 'message', decorator: '@OnRoomMessage' },
 } as const satisfies Record<HandlerMetadata['capability'], Pick<HandlerMetadata, 'hook' | 'decorator'>>;
 
 const KEY = 'nestjs-redis-streams:handlers';
@@ -45,16 +48,32 @@ export function handlersOf(method: object): readonly HandlerMetadata[] {
   return (Reflect.getOwnMetadata(KEY, method) as HandlerMetadata[] | undefined) ?? [];
 }
 
-/** What a handler's consumer is of: the service, or the stream by its full name. */
+/** What a handler is for: the service, the stream by its full name, or the room or pattern as it was given. */
 export function subjectOf({ capability, options }: HandlerMetadata, namespace: string | undefined): string {
-  return capability === 'lease' ? options.service : fullName(options.namespace ?? namespace, options.stream);
+  switch (capability) {
+    case 'lease':
+      return options.service;
+    case 'partition':
+      return fullName(options.namespace ?? namespace, options.stream);
+    case 'fanout':
+      return String(options.room);
+  }
 }
 
-/** Names a handler's consumer in messages; handlers of one consumer have the same name, others never. */
+/** Names what a handler is for in messages; handlers of one consumer, room or pattern have the same name, others never. */
 export function consumerOf(handler: HandlerMetadata, namespace: string | undefined): string {
-  const { capability, options } = handler;
-  const subject = subjectOf(handler, namespace);
-  const connection = options.connection ?? DEFAULT_CONNECTION;
-  const consumer = capability === 'lease' ? `service "${subject}"` : `stream "${subject}" in group "${options.group}"`;
+  const connection = handler.options.connection ?? DEFAULT_CONNECTION;
+  const consumer = named(handler, subjectOf(handler, namespace));
   return connection === DEFAULT_CONNECTION ? consumer : `${consumer} on connection "${connection}"`;
+}
+
+function named({ capability, options }: HandlerMetadata, subject: string): string {
+  switch (capability) {
+    case 'lease':
+      return `service "${subject}"`;
+    case 'partition':
+      return `stream "${subject}" in group "${options.group}"`;
+    case 'fanout':
+      return options.room instanceof RegExp ? `rooms ${subject}` : `room "${subject}"`;
+  }
 }
