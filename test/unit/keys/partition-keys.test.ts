@@ -26,18 +26,18 @@ const keysOf = (name: string, group: string): string[] => [registrationKey(name)
 async function callsOf(name: string, group: string, partitions: number, shards: number): Promise<Array<readonly [script: string, keys: readonly string[]]>> {
   const seen: Array<readonly [string, readonly string[]]> = [];
   const opened = ['OK', '0-0', 0, '', '', 0, '-', 0, '0', 0, '0-0'];
-  const replies: Record<string, (keys: readonly string[]) => unknown> = {
+  const replies: Record<string, (keys: readonly string[], args: readonly unknown[]) => unknown> = {
     'partition-register': () => ['OK', '{}', 'me'], 'partition-open': () => opened, 'partition-commit': (keys) => keys.slice(3).map(() => 'OK'), 'partition-seek': () => ['OK', '0-0', 0],
-    'partition-produce': (keys) => ['OK', keys.slice(2).map(() => '1-0').join(' ')], 'partition-sync': () => ['OK', '0', '0', '', '', -1, 0, []],
+    'partition-produce': (keys, args) => [args[0], ...keys.slice(2).map(() => '1-0')].join(' '), 'partition-sync': () => ['OK', '0', '0', '', '', -1, 0, []],
     'partition-groups': (keys) => keys.map(() => 'OK'), 'partition-roster': () => ['0', '0', [], [], [], [], '0', ''], 'partition-plan': () => 'OK', 'partition-leave': () => 0, 'partition-control': () => '',
   };
   const redis = {
     isCluster: true,
     commands: { call: () => Promise.resolve([]) },
     scripts: {
-      run: (script: string, keys: readonly string[]) => {
+      run: (script: string, keys: readonly string[], args: readonly unknown[]) => {
         seen.push([script, keys]);
-        return Promise.resolve(replies[script]?.(keys) ?? ['OK']);
+        return Promise.resolve(replies[script]?.(keys, args) ?? ['OK']);
       },
     },
   } as unknown as RedisConnection;

@@ -1,30 +1,49 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { describe } from '../keys/names.js';
-import type { OutgoingMessage } from './types.js';
+import type { OutgoingMessage, SentMessage } from './types.js';
 
 /** For "no key": no key may hold it. */
 export const NO_KEY = '\u0001';
 const MAX_KEY_LENGTH = 1_024;
 const MAX_MESSAGE_LENGTH = 16_777_216;
 
-export interface Payload {
-  readonly key: string;
-  readonly data: string;
-  /** JSON, or nothing. */
-  readonly headers: string;
+/** A message on its way, and who waits for it. One object for all of that: producers make them by the hundred thousand. */
+export class Outgoing {
+  partition = -1;
+  resolve: (sent: SentMessage) => void = nobody;
+  reject: (error: unknown) => void = nobody;
+
+  constructor(
+    public key: string,
+    public data: string,
+    /** JSON, or nothing. */
+    public headers: string,
+  ) {}
+
+  /** Its text is elsewhere by now; who waits is all that is kept. */
+  forget(): void {
+    this.key = this.data = this.headers = '';
+  }
+
+  /** In bytes, about. */
+  get size(): number {
+    return this.data.length + this.key.length + this.headers.length + 16;
+  }
 }
 
+function nobody(): void {}
+
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
-export function encode(message: OutgoingMessage, partitions: number, path: string): Payload {
+export function encode(message: OutgoingMessage, partitions: number, path: string): Outgoing {
   // The way of nearly all messages, without a thing made for the complaints of the others.
   if (typeof message === 'object' && message !== null && message.headers === undefined && message.partition === undefined && isKey(message.key)) {
     const data = json(message.data);
-    if (data !== undefined && data.length <= MAX_MESSAGE_LENGTH) return { key: message.key ?? NO_KEY, data, headers: '' };
+    if (data !== undefined && data.length <= MAX_MESSAGE_LENGTH) return new Outgoing(message.key ?? NO_KEY, data, '');
   }
   const problems = problemsOf(message, partitions, path);
   if (problems.length > 0) throw new InvalidOptionsError(problems);
   const { key, data, headers } = message;
-  return { key: key ?? NO_KEY, data: json(data)!, headers: headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '' };
+  return new Outgoing(key ?? NO_KEY, json(data)!, headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '');
 }
 
 function problemsOf(message: OutgoingMessage, partitions: number, path: string): OptionProblem[] {
@@ -47,7 +66,7 @@ function problemsOf(message: OutgoingMessage, partitions: number, path: string):
 function isKey(key: unknown): key is string | undefined {
   if (key === undefined) return true;
   if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return false;
-  // Control characters (Unicode Cc) separate the messages of a batch.
+  // Control characters (Unicode Cc) are refused in keys, and one of them stands for no key.
   for (let i = 0; i < key.length; i++) {
     const code = key.charCodeAt(i);
     if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return false;

@@ -1,6 +1,7 @@
 import { ClosedError, CommandTimeoutError } from '../errors/index.js';
-import { send, type Argument, type Client } from './compat.js';
+import { send, sendWithMore, type Argument, type Client } from './compat.js';
 import { withDeadline } from './deadline.js';
+import type { WireArguments } from './wire.js';
 
 export interface ChannelHooks {
   ready(): void;
@@ -15,6 +16,8 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   /** A missed deadline says nothing about the connection yet: the deadline is short, and the call will be made again. */
   readonly keepConnection?: boolean;
+  /** Arguments behind the others. */
+  readonly more?: WireArguments;
 }
 
 /**
@@ -45,7 +48,8 @@ export class CommandChannel {
     if (this.closed) throw new ClosedError('the Redis connection');
     const client = this.client;
     const timeoutMs = options.timeoutMs ?? this.timeoutMs;
-    return withDeadline(send(client, options.buffers === true, command, args), timeoutMs, () => {
+    const answer = options.more ? sendWithMore(client, command, args, options.more) : send(client, options.buffers === true, command, args);
+    return withDeadline(answer, timeoutMs, () => {
       if (!options.keepConnection) this.replace(client, `${command} unanswered for ${timeoutMs} ms`);
       return new CommandTimeoutError(command, timeoutMs);
     });

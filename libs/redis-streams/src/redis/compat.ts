@@ -1,7 +1,9 @@
 /**
  * The one place that knows how ioredis 5 and 6, Redis and Cluster differ, and the only one that looks behind types.
  */
+import { Buffer } from 'node:buffer';
 import type { Cluster, Redis } from 'ioredis';
+import type { WireArguments } from './wire.js';
 
 export type Client = Redis | Cluster;
 export type Argument = string | number | Buffer;
@@ -14,6 +16,50 @@ export function isCluster(client: Client): client is Cluster {
 export function send(client: Client, buffers: boolean, command: string, args: readonly Argument[]): Promise<unknown> {
   const target = client as { call: (...a: unknown[]) => Promise<unknown>; callBuffer: (...a: unknown[]) => Promise<unknown> };
   return buffers ? target.callBuffer(command, ...args) : target.call(command, ...args);
+}
+
+interface Command {
+  readonly args: readonly unknown[];
+  toWritable(socket: unknown): string | Buffer;
+}
+
+interface Sender {
+  readonly options: { enableAutoPipelining?: boolean };
+  sendCommand(command: Command, ...more: unknown[]): unknown;
+}
+
+const hooked = new WeakSet<object>();
+/** For the command that is being made in this very turn. */
+let added: WireArguments | undefined;
+
+/** As `send`, with more arguments behind the others. The client makes the command, routes and resends it; only what it writes is longer. */
+export function sendWithMore(client: Client, command: string, args: readonly Argument[], more: WireArguments): Promise<unknown> {
+  if (!hooked.has(client)) hook(client);
+  added = more;
+  const answer = send(client, false, command, args);
+  added = undefined;
+  return answer;
+}
+
+function hook(client: Client): void {
+  hooked.add(client);
+  const sender = client as unknown as Sender;
+  const { sendCommand } = sender;
+  // What is gathered into a pipeline is made later.
+  sender.options.enableAutoPipelining = false;
+  sender.sendCommand = (command, ...rest) => {
+    if (added) lengthen(command, added);
+    added = undefined;
+    return sendCommand.call(sender, command, ...rest);
+  };
+}
+
+function lengthen(command: Command, { count, bytes }: WireArguments): void {
+  const { toWritable } = command;
+  command.toWritable = (socket) => {
+    const own = String(toWritable.call(command, socket));
+    return Buffer.concat([Buffer.from(`*${command.args.length + 1 + count}${own.slice(own.indexOf('\r'))}`), bytes]);
+  };
 }
 
 interface Socket {

@@ -3,6 +3,7 @@ import { ClosedError, ConnectionError } from '../errors/index.js';
 import { XreadParser, type StreamMessage } from '../kernel/xread-parser.js';
 import { isIdle, send, socketOf } from './compat.js';
 import { withDeadline } from './deadline.js';
+import { bulk } from './wire.js';
 
 /** Beyond BLOCK, before the answer counts as missing. */
 const GRACE_MS = 1_000;
@@ -126,9 +127,6 @@ class ServerError extends Error {}
 
 function encode(args: ReadonlyArray<string | number>): string {
   let text = `*${args.length}\r\n`;
-  for (const arg of args) {
-    const value = String(arg);
-    text += `$${Buffer.byteLength(value)}\r\n${value}\r\n`;
-  }
+  for (const arg of args) text += bulk(String(arg));
   return text;
 }

@@ -2,71 +2,78 @@
 -- Adds one producer's batch to the partitions of one shard. Sent again under its sequence it adds nothing and
 -- answers what it answered then; a batch that has overtaken the one before it is sent back, so that order holds.
 -- KEYS  1 the producer's last batches  2 dropped  3... partition streams of the shard that the batch touches
--- ARGV  1 sequence  2 ms to remember the answers  3 max entries of a partition  4 reject | drop-oldest
---       5 sequence up to which the producer has settled everything  6 1 when messages have headers, else 0
---       7... per stream: its partition number, and its messages in one text, "key TAB data LF" or "key TAB data TAB
---       headers LF" for each. One argument for many, because the client pays by the argument; a key of \1 stands for none
--- Reply {'OK', answers} | {'LATE'}: older than what is remembered | {'GAP'}: the batch before it is yet to come
---       answers: per message, stream by stream, an entry id, or FULL, or BAD: the partition's key holds no stream;
+-- ARGV  1 sequence  2 sequence up to which the producer has settled everything
+--       3 ms to remember the answers from now on, or 0: as long as was said last  4 the same for a record that is not there
+--       5 max entries of a partition  6 reject | drop-oldest  7 how many arguments make a message: 2, or 3 with headers
+--       8 which stream each message is for, counted from KEYS[3] as 0, two characters each: 64 to the digit, from '0' on
+--       9... key, data and perhaps headers of each message; a key of \1 stands for none, empty headers for none
+-- Reply 'LATE': older than what is remembered | 'GAP': the batch before it is yet to come
+--       | words: the sequence, then per message an entry id, or FULL, or BAD: the partition's key holds no stream;
 --       dropped messages follow as "!partition:n"
 --@include clock
 --@include position
 --@include trim
-local sequence = tonumber(ARGV[1])
-local known = redis.call('HMGET', KEYS[1], ARGV[1], 'last')
-if known[1] then return { 'OK', known[1] } end
-local last = math.max(tonumber(known[2] or '0'), tonumber(ARGV[5]))
-if sequence <= last then return { 'LATE' } end
-if sequence > last + 1 then return { 'GAP' } end
-local max, drop, with_headers = tonumber(ARGV[3]), ARGV[4] == 'drop-oldest', ARGV[6] == '1'
-local call, find, sub = redis.call, string.find, string.sub
-local out, count, notes = {}, 0, {}
-
-for s = 3, #KEYS do
-  local stream, partition, batch, at, dropped = KEYS[s], ARGV[s * 2 + 1], ARGV[s * 2 + 2], 1, 0
-  -- Room is asked once and counted down: within this script nobody else adds or removes. Trimming committed history
-  -- exactly costs a walk over a node, so it makes room for more than one.
-  local length = redis.pcall('XLEN', stream)
-  local bad = type(length) == 'table'
-  local room = bad and 0 or max - length
-  if room <= 0 and not bad then room = room + trim_committed(stream, 0, true) end
-  while at <= #batch do
-    local tab = find(batch, '\t', at, true)
-    local last = find(batch, '\n', tab + 1, true)
-    local tab2 = with_headers and find(batch, '\t', tab + 1, true) or last
-    if room <= 0 and drop and not bad then
-      local gone = call('XTRIM', stream, 'MAXLEN', '=', int(max - 1))
-      dropped, room = dropped + gone, room + gone
-    end
-    count = count + 1
-    if room <= 0 then
-      out[count] = bad and 'BAD' or 'FULL'
-    else
-      room = room - 1
-      local key, data = sub(batch, at, tab - 1), sub(batch, tab + 1, tab2 - 1)
-      if tab2 < last - 1 then
-        local headers = sub(batch, tab2 + 1, last - 1)
-        if key == '\1' then
-          out[count] = call('XADD', stream, '*', 'data', data, 'headers', headers)
-        else
-          out[count] = call('XADD', stream, '*', 'key', key, 'data', data, 'headers', headers)
-        end
-      elseif key == '\1' then
-        out[count] = call('XADD', stream, '*', 'data', data)
-      else
-        out[count] = call('XADD', stream, '*', 'key', key, 'data', data)
-      end
-    end
-    at = last + 1
-  end
-  if dropped > 0 then
-    call('HINCRBY', KEYS[2], partition, int(dropped))
-    notes[#notes + 1] = '!' .. partition .. ':' .. int(dropped)
-  end
+local call, byte = redis.call, string.byte
+local sequence, width = tonumber(ARGV[1]), tonumber(ARGV[7])
+local known, field = call('HMGET', KEYS[1], 'last')[1], 'answers' .. sequence % 4
+local last = tonumber(known or '0')
+if sequence <= last then
+  local answers = call('HMGET', KEYS[1], field)[1]
+  if answers and string.find(answers, ARGV[1] .. ' ', 1, true) == 1 then return answers end
+  return 'LATE'
 end
-for _, note in ipairs(notes) do out[#out + 1] = note end
+if sequence > math.max(last, tonumber(ARGV[2])) + 1 then return 'GAP' end
+
+local max, drop = tonumber(ARGV[5]), ARGV[6] == 'drop-oldest'
+local places, rooms, drops, out, at = ARGV[8], {}, nil, { ARGV[1] }, 9
+local BAD = -math.huge
+
+-- Room is asked once and counted down: within this script nobody else adds or removes. Trimming committed history
+-- exactly costs a walk over a node, so it makes room for more than one.
+local function room_in(stream)
+  local length = redis.pcall('XLEN', stream)
+  if type(length) == 'table' then return BAD end
+  local room = max - length
+  return room > 0 and room or room + trim_committed(stream, 0, true)
+end
+
+for i = 1, #places, 2 do
+  local high, low = byte(places, i, i + 1)
+  local s = high * 64 + low - 3117 -- 48 * 64 + 48 less the two keys before the streams and one, for Lua counts from it
+  local stream = KEYS[s]
+  local room = rooms[s] or room_in(stream)
+  if room <= 0 and drop and room ~= BAD then
+    local gone = call('XTRIM', stream, 'MAXLEN', '=', int(max - 1))
+    drops = drops or {}
+    drops[s], room = (drops[s] or 0) + gone, room + gone
+  end
+  if room <= 0 then
+    out[#out + 1] = room == BAD and 'BAD' or 'FULL'
+  else
+    room = room - 1
+    local key, data, headers = ARGV[at], ARGV[at + 1], width == 3 and ARGV[at + 2] or ''
+    if headers ~= '' then
+      if key == '\1' then
+        out[#out + 1] = call('XADD', stream, '*', 'data', data, 'headers', headers)
+      else
+        out[#out + 1] = call('XADD', stream, '*', 'key', key, 'data', data, 'headers', headers)
+      end
+    elseif key == '\1' then
+      out[#out + 1] = call('XADD', stream, '*', 'data', data)
+    else
+      out[#out + 1] = call('XADD', stream, '*', 'key', key, 'data', data)
+    end
+  end
+  rooms[s] = room
+  at = at + width
+end
+for s, dropped in pairs(drops or {}) do
+  local partition = string.match(KEYS[s], '%d+$')
+  call('HINCRBY', KEYS[2], partition, int(dropped))
+  out[#out + 1] = '!' .. partition .. ':' .. int(dropped)
+end
 local answers = table.concat(out, ' ')
-call('HSET', KEYS[1], ARGV[1], answers, 'last', ARGV[1])
-call('HDEL', KEYS[1], int(sequence - 4))
-call('PEXPIRE', KEYS[1], ARGV[2])
-return { 'OK', answers }
+call('HSET', KEYS[1], field, answers, 'last', ARGV[1])
+local keep_ms = known and ARGV[3] or ARGV[4]
+if keep_ms ~= '0' then call('PEXPIRE', KEYS[1], keep_ms) end
+return answers
