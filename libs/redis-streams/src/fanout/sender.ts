@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { AckTimeoutError, ClosedError, ConnectionError } from '../errors/index.js';
-import { parseOutcome } from '../kernel/room-wire.js';
+import { parseOutcome, type Outcome } from '../kernel/room-wire.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { Batcher } from '../redis/batcher.js';
 import { withDeadline } from '../redis/deadline.js';
@@ -24,6 +24,7 @@ export interface SenderHost {
 
 interface Waiting {
   readonly room: string;
+  readonly id: string;
   readonly since: number;
   resolve(outcome: AckedRoomMessage): void;
   reject(error: Error): void;
@@ -34,10 +35,11 @@ export class RoomSender {
   private readonly id = randomBytes(9).toString('base64url');
   private readonly batcher: Batcher<OutgoingRoomMessage, string>;
   private sequence = 0;
+  // By keyOf: an id is its room's own.
   private readonly waiting = new Map<string, Waiting>();
   private readonly early = new Map<string, AckedRoomMessage>();
   /** Not waited for any more: their outcome is only to be forgotten. */
-  private readonly abandoned = new Map<string, string>();
+  private readonly abandoned = new Set<string>();
   private readonly forget = new Map<string, string[]>();
   private listening: Promise<void> | undefined;
   private check: NodeJS.Timeout | undefined;
@@ -65,17 +67,18 @@ export class RoomSender {
     await this.listen();
     const id = await this.batcher.add(message);
     const { room } = message;
-    const early = this.early.get(id);
+    const key = keyOf(room, id);
+    const early = this.early.get(key);
     if (early) {
-      this.early.delete(id);
+      this.early.delete(key);
       this.done(room, id);
-      return { ...early, room };
+      return early;
     }
     if (this.closed.signal.aborted) throw new ClosedError('the room sender');
     return new Promise<AckedRoomMessage>((resolve, reject) => {
-      const timer = timeoutMs === undefined ? undefined : setTimeout(() => (this.abandon(id, room), reject(new AckTimeoutError(room, id, timeoutMs))), timeoutMs);
+      const timer = timeoutMs === undefined ? undefined : setTimeout(() => (this.abandon(key), reject(new AckTimeoutError(room, id, timeoutMs))), timeoutMs);
       const end = <T>(settle: (value: T) => void) => (value: T): void => (clearTimeout(timer), settle(value));
-      this.waiting.set(id, { room, since: performance.now(), resolve: end(resolve), reject: end(reject) });
+      this.waiting.set(key, { room, id, since: performance.now(), resolve: end(resolve), reject: end(reject) });
     });
   }
 
@@ -95,9 +98,9 @@ export class RoomSender {
     if (this.sequence > 0) await this.host.store.retire(this.id).catch(() => undefined);
   }
 
-  private abandon(id: string, room: string): void {
-    this.waiting.delete(id);
-    this.abandoned.set(id, room);
+  private abandon(key: string): void {
+    this.waiting.delete(key);
+    this.abandoned.add(key);
     if (this.abandoned.size > MAX_EARLY) this.abandoned.delete(this.abandoned.keys().next().value!);
   }
 
@@ -117,22 +120,20 @@ export class RoomSender {
     if (outcome) this.settle(outcome);
   }
 
-  private settle({ id, acknowledged, ejected }: NonNullable<ReturnType<typeof parseOutcome>>): void {
-    const waiting = this.waiting.get(id);
-    const abandonedIn = this.abandoned.get(id);
-    if (abandonedIn !== undefined) {
-      this.abandoned.delete(id);
-      return this.done(abandonedIn, id);
-    }
+  private settle(outcome: Outcome): void {
+    const { room, id, acknowledged, ejected } = outcome;
+    const key = keyOf(room, id);
+    if (this.abandoned.delete(key)) return this.done(room, id);
+    const waiting = this.waiting.get(key);
     if (!waiting) {
       // Its send is not answered yet.
-      this.early.set(id, { room: '', id, acknowledged, ejected });
+      this.early.set(key, { room, id, acknowledged, ejected });
       if (this.early.size > MAX_EARLY) this.early.delete(this.early.keys().next().value!);
       return;
     }
-    this.waiting.delete(id);
-    this.done(waiting.room, id);
-    waiting.resolve({ room: waiting.room, id, acknowledged, ejected });
+    this.waiting.delete(key);
+    this.done(room, id);
+    waiting.resolve({ room, id, acknowledged, ejected });
   }
 
   private done(room: string, id: string): void {
@@ -145,10 +146,10 @@ export class RoomSender {
   private async ask(olderThanMs: number): Promise<void> {
     if (this.closed.signal.aborted) return;
     const now = performance.now();
-    const old = [...this.waiting].filter(([, { since }]) => now - since >= olderThanMs);
+    const old = [...this.waiting.values()].filter(({ since }) => now - since >= olderThanMs);
     try {
       if (old.length > 0) this.host.tend();
-      for (const [id, { room }] of old) {
+      for (const { room, id } of old) {
         const outcome = await this.host.store.outcome(room, id);
         if (outcome) this.settle(outcome);
       }
@@ -179,4 +180,8 @@ export class RoomSender {
       }
     }
   }
+}
+
+function keyOf(room: string, id: string): string {
+  return `${id} ${room}`;
 }

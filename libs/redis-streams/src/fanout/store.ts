@@ -1,5 +1,5 @@
 import { BackpressureError, FanoutMismatchError } from '../errors/index.js';
-import { parseNotice, parseOutcome, type WireMessage } from '../kernel/room-wire.js';
+import { parseNotice, parseOutcome, type Outcome, type WireMessage } from '../kernel/room-wire.js';
 import { fanoutKey, fanoutShardKeys, roomKeys, type FanoutShardKeys } from '../keys/fanout-keys.js';
 import type { Argument } from '../redis/compat.js';
 import type { RedisConnection } from '../redis/connection.js';
@@ -159,9 +159,9 @@ export class RoomStore {
     return rows.map(([text, priority]) => waitingMessage(text, Number(priority), 0)).filter((message) => message !== undefined);
   }
 
-  async outcome(room: string, id: string): Promise<ReturnType<typeof parseOutcome>> {
+  async outcome(room: string, id: string): Promise<Outcome | undefined> {
     const text = (await this.redis.commands.call('HGET', [roomKeys(this.options.namespace, this.shard, room).outcomes, id])) as string | null;
-    return text === null ? undefined : parseOutcome(`${id} ${text}`);
+    return text === null ? undefined : parseOutcome(`${id} ${text}\n${room}`);
   }
 
   async forgetOutcomes(room: string, ids: readonly string[]): Promise<void> {

@@ -49,11 +49,19 @@ export function parseNotice(text: string): RoomNotice | undefined {
   }
 }
 
-/** "id acknowledged who,who" */
-export function parseOutcome(text: string): { id: string; acknowledged: number; ejected: string[] } | undefined {
-  const match = /^(\d+) (\d+) (.*)$/.exec(text);
+export interface Outcome {
+  readonly id: string;
+  readonly acknowledged: number;
+  readonly ejected: string[];
+  /** Empty where it is known anyway. */
+  readonly room: string;
+}
+
+/** "id acknowledged who,who", on a channel for all rooms with the room's name on the next line. */
+export function parseOutcome(text: string): Outcome | undefined {
+  const match = /^(\d+) (\d+) ([^\n]*)(?:\n(.*))?$/s.exec(text);
   if (!match) return undefined;
-  return { id: match[1]!, acknowledged: Number(match[2]), ejected: match[3] === '' ? [] : match[3]!.split(',') };
+  return { id: match[1]!, acknowledged: Number(match[2]), ejected: match[3] === '' ? [] : match[3]!.split(','), room: match[4] ?? '' };
 }
 
 /** Data as JSON, and headers as JSON behind a tab: JSON never holds a raw one. */

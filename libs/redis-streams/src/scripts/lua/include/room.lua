@@ -27,11 +27,12 @@ local function next_number(room)
   return int(room.number)
 end
 
+-- The word to the sender names the room: an id is its room's own, and messages of one batch get the same in each.
 local function outcome(room, sender, id, acked, who)
   if sender == '-' then return end
   redis.call('HSET', room.outcomes, id, int(acked) .. ' ' .. who)
   redis.call('PEXPIRE', room.outcomes, ARGV[4])
-  publish(ARGV[5] .. sender, id .. ' ' .. int(acked) .. ' ' .. who)
+  publish(ARGV[5] .. sender, id .. ' ' .. int(acked) .. ' ' .. who .. '\n' .. room.name)
 end
 
 -- Shows the next message, if there is none and somebody is there to see it. In a room that passes without sync members
