@@ -53,7 +53,7 @@ describe('the documents are complete', () => {
   });
 
   it('name only chaos scenarios and benches that exist', () => {
-    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...named('apps/bench/src/benches'), 'lease', 'partition', 'NAME'] };
+    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...named('apps/bench/src/benches'), 'lease', 'partition', 'fanout', 'NAME'] };
     const unknown = documents().flatMap(({ path, text }) =>
       [...text.matchAll(/npm run (chaos|bench) -- ([\w-]+)/g)].filter(([, tool, name = '']) => !known[tool as keyof typeof known].includes(name)).map(([match]) => `${path}: ${match}`),
     );

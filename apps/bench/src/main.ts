@@ -44,7 +44,9 @@ function parse(): { name: string; rounds: number | undefined; file: string | und
 const { name, rounds, file, short } = parse();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130)); // the guards end server and workers
 const results: BenchResult[] = [];
-for (const bench of CATALOGUE.get(name)!.benches) {
+const suite = CATALOGUE.get(name)!.benches;
+for (const bench of suite) {
+  if (short && suite.length > 1 && bench.rounds.short === 0) continue;
   const result = await runBench(bench, { short, ...(rounds === undefined ? {} : { rounds }), progress: (line) => console.error(line) });
   console.log(table(result));
   results.push(result);

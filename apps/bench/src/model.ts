@@ -29,6 +29,7 @@ export interface Ratio {
 export interface Bench {
   readonly name: string;
   readonly about: string;
+  /** `short: 0`: left out of the short form of its suite. */
   readonly rounds: { readonly full: number; readonly short: number };
   /** Metric shown in the progress line. */
   readonly headline: string;

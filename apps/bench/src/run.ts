@@ -28,7 +28,7 @@ export async function runBench(bench: Bench, options: { rounds?: number; short: 
   const admin = new Redis(redis.url);
   try {
     const contenders = bench.contenders(options.short);
-    const total = options.rounds ?? (options.short ? bench.rounds.short : bench.rounds.full);
+    const total = options.rounds ?? (options.short ? Math.max(1, bench.rounds.short) : bench.rounds.full);
     const rounds: Record<string, Metrics>[] = [];
     for (let round = 1; round <= total; round++) {
       const results: Record<string, Metrics> = {};

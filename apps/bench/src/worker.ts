@@ -2,6 +2,9 @@
 import 'reflect-metadata';
 import { announceRoles } from './workers/announce.js';
 import { backlogRoles } from './workers/backlog.js';
+import { fanoutIdleRoles } from './workers/fanout-idle.js';
+import { fanoutLockstepRoles } from './workers/fanout-lockstep.js';
+import { fanoutOutOfBandRoles } from './workers/fanout-out-of-band.js';
 import { holdRoles } from './workers/hold.js';
 import { latencyRoles } from './workers/latency.js';
 import { nestRoles } from './workers/nest.js';
@@ -15,6 +18,7 @@ import type { Message, WorkerOptions } from './support/worker.js';
 
 const ROLES: Readonly<Record<string, Role>> = {
   ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles,
+  ...fanoutIdleRoles, ...fanoutLockstepRoles, ...fanoutOutOfBandRoles,
   ...partitionConsumerRoles, ...partitionLatencyRoles, ...partitionLoopRoles, ...partitionNestRoles, ...partitionProducerRoles,
 };
 

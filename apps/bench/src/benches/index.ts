@@ -1,6 +1,11 @@
 import type { Bench } from '../model.js';
 import { announceBench } from './announce.js';
 import { assignDoneBench } from './assign-done.js';
+import { fanoutAckedBench } from './fanout-acked.js';
+import { fanoutIdleBench } from './fanout-idle.js';
+import { fanoutJoinBench } from './fanout-join.js';
+import { fanoutLockstepBench, fanoutProcessesBench } from './fanout-lockstep.js';
+import { fanoutOutOfBandBench } from './fanout-out-of-band.js';
 import { heartbeatBench } from './heartbeat.js';
 import { latencyBench } from './latency.js';
 import { memoryBench } from './memory.js';
@@ -12,10 +17,12 @@ import { partitionProduceBench } from './partition-produce.js';
 
 const LEASE: readonly Bench[] = [announceBench, assignDoneBench, latencyBench, heartbeatBench, memoryBench, nestBench];
 const PARTITION: readonly Bench[] = [partitionEndToEndBench, partitionBacklogBench, partitionNestBench, partitionProduceBench, partitionLatencyBench];
+const FANOUT: readonly Bench[] = [fanoutLockstepBench, fanoutProcessesBench, fanoutAckedBench, fanoutJoinBench, fanoutIdleBench, fanoutOutOfBandBench];
 
 /** What may be asked for by name: every bench, and suites of them. */
 export const CATALOGUE: ReadonlyMap<string, { readonly about: string; readonly benches: readonly Bench[] }> = new Map([
   ['lease', { about: 'all benches of the lease capability', benches: LEASE }],
   ['partition', { about: 'all benches of the partition capability', benches: PARTITION }],
-  ...[...LEASE, ...PARTITION].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
+  ['fanout', { about: 'all benches of the fanout capability', benches: FANOUT }],
+  ...[...LEASE, ...PARTITION, ...FANOUT].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
 ]);
