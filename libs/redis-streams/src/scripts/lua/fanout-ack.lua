@@ -5,23 +5,34 @@
 -- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
 --       6 bell  7 session  8... three for each room: name, message id, ejected local subscribers or ''
 -- Reply per room 1: taken | 0: not owed | -1: the session is no member of it
---@include clock
---@include room
-local session, replies = ARGV[7], {}
+local session, replies, finished = ARGV[7], {}, nil
 for i = 1, (#ARGV - 7) / 3 do
-  local a = 5 + i * 3
-  local room = load_room(i, ARGV[a])
-  if room.id and room.id == ARGV[a + 1] and redis.call('SREM', room.owing, session) == 1 then
-    if ARGV[a + 2] ~= '' then
-      local before = redis.call('HGET', room.state, 'who')
-      redis.call('HSET', room.state, 'who', before == '' and ARGV[a + 2] or before .. ',' .. ARGV[a + 2])
-    end
-    settle(room)
+  local a, at = 5 + i * 3, i * 6
+  local state, owing = KEYS[at + 1], KEYS[at + 5]
+  if redis.call('HGET', state, 'id') == ARGV[a + 1] and redis.call('SREM', owing, session) == 1 then
     replies[i] = 1
-  elseif redis.call('SISMEMBER', room.sync, session) == 1 or redis.call('SISMEMBER', room.async, session) == 1 then
+    if ARGV[a + 2] ~= '' then
+      local before = redis.call('HGET', state, 'who')
+      redis.call('HSET', state, 'who', before and before .. ',' .. ARGV[a + 2] or ARGV[a + 2])
+    end
+    if redis.call('EXISTS', owing) == 0 then
+      finished = finished or {}
+      finished[#finished + 1] = i
+    end
+  elseif redis.call('SISMEMBER', KEYS[at + 3], session) == 1 or redis.call('SISMEMBER', KEYS[at + 4], session) == 1 then
     replies[i] = 0
   else
     replies[i] = -1
   end
+end
+-- All but the last to acknowledge end here.
+if not finished then return replies end
+--@include clock
+--@include room
+for _, i in ipairs(finished) do
+  local room = room_at(i, ARGV[5 + i * 3])
+  room.id, room.had = ARGV[6 + i * 3], true
+  complete(room)
+  settle(room)
 end
 return replies

@@ -12,14 +12,20 @@ local function publish(channel, text)
   if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', channel, text) end
 end
 
-local function load_room(index, name)
+local function room_at(index, name)
   local at = 6 + (index - 1) * 6
-  local state = redis.call('HMGET', KEYS[at + 1], 'number', 'id')
-  local number = tonumber(state[1] or '0')
   return {
     name = name, state = KEYS[at + 1], backlog = KEYS[at + 2], sync = KEYS[at + 3], async = KEYS[at + 4], owing = KEYS[at + 5],
-    outcomes = KEYS[at + 6], number = number, stored = number, born = not state[1], id = state[2] or nil, had = state[2] or nil,
+    outcomes = KEYS[at + 6],
   }
+end
+
+local function load_room(index, name)
+  local room = room_at(index, name)
+  local state = redis.call('HMGET', room.state, 'number', 'id')
+  room.number = tonumber(state[1] or '0')
+  room.stored, room.born, room.id, room.had = room.number, not state[1], state[2] or nil, state[2]
+  return room
 end
 
 local function next_number(room)
@@ -39,13 +45,12 @@ end
 -- messages go by, at most so many in one script: then the room counts as overdue, and whoever looks goes on.
 local MOST = 10000
 local function release(room)
-  local passed = 0
-  while not room.id and passed < MOST do
-    local due = redis.call('SCARD', room.sync)
-    if due == 0 and holds then return end
+  local waiting, passed = redis.call('ZCARD', room.backlog), 0
+  while waiting > 0 and passed < MOST do
+    local due = redis.call('SUNIONSTORE', room.owing, room.sync)
+    if due == 0 and holds then break end
     local first = redis.call('ZPOPMIN', room.backlog)
-    if not first[1] then return end
-    room.moved = true
+    waiting, room.moved = waiting - 1, true
     local id, tries, sender, rest = string.match(first[1], '^(%d+) (%d+) (%S+) (.*)$')
     local turn = next_number(room)
     publish(room.state, 'm' .. id .. ' ' .. turn .. ' ' .. first[2] .. ' ' .. tries .. ' ' .. rest)
@@ -53,12 +58,13 @@ local function release(room)
       passed = passed + 1
       outcome(room, sender, id, 0, '')
     else
-      redis.call('SUNIONSTORE', room.owing, room.sync)
-      redis.call('HSET', room.state, 'id', id, 'turn', turn, 'priority', first[2], 'text', first[1], 'due', int(due), 'ejected', '0', 'who', '')
+      redis.call('HSET', room.state, 'number', turn, 'id', id, 'turn', turn, 'priority', first[2], 'text', first[1], 'due', due)
       redis.call('ZADD', KEYS[2], int(now_ms + ack_ms), room.name)
-      room.id = id
+      room.id, room.stale, room.stored, room.waiting = id, false, room.number, waiting
+      return
     end
   end
+  room.waiting = waiting
   if passed == MOST then room.more = true end
 end
 
@@ -72,29 +78,36 @@ end
 -- Nobody owes an acknowledgement any more. A message that nobody has acknowledged, because all who saw it went away
 -- over it, goes back to its place; one that wears out its subscribers goes to the dead-letter stream.
 local function complete(room)
-  local state = redis.call('HMGET', room.state, 'text', 'priority', 'due', 'ejected', 'who')
-  local text, acked = state[1], tonumber(state[3]) - tonumber(state[4])
-  local id, tries, sender, sent, payload = string.match(text, '^(%d+) (%d+) (%S+) (%d+) (.*)$')
-  redis.call('HDEL', room.state, 'id', 'turn', 'priority', 'text', 'due', 'ejected', 'who')
-  room.id = nil
-  if acked > 0 or not holds or redeliveries == 0 then return outcome(room, sender, id, acked, state[5]) end
+  local state = redis.call('HMGET', room.state, 'text', 'due', 'ejected', 'who', 'number')
+  local id, text, acked, who = room.id, state[1], tonumber(state[2]) - tonumber(state[3] or '0'), state[4] or ''
+  if not room.number then room.number, room.stored = tonumber(state[5]), tonumber(state[5]) end
+  if state[3] or state[4] then redis.call('HDEL', room.state, 'ejected', 'who') end
+  room.id, room.stale = nil, true
+  if acked > 0 or not holds or redeliveries == 0 then return outcome(room, string.match(text, '^%d+ %d+ (%S+)'), id, acked, who) end
+  local tries, sender, sent, payload = string.match(text, '^%d+ (%d+) (%S+) (%d+) (.*)$')
+  local priority = redis.call('HGET', room.state, 'priority')
   if tonumber(tries) < redeliveries then
-    redis.call('ZADD', room.backlog, state[2], id .. ' ' .. int(tonumber(tries) + 1) .. ' ' .. sender .. ' ' .. sent .. ' ' .. payload)
+    redis.call('ZADD', room.backlog, priority, id .. ' ' .. int(tonumber(tries) + 1) .. ' ' .. sender .. ' ' .. sent .. ' ' .. payload)
     room.moved, room.redelivered = true, id
   else
     redis.call('XADD', KEYS[5], 'MAXLEN', '~', '100000', '*', 'reason', 'all-ejected', 'room', room.name, 'id', id,
-      'priority', state[2], 'sent', sent, 'tries', int(tonumber(tries) + 1), 'who', state[5], 'entry', payload)
+      'priority', priority, 'sent', sent, 'tries', int(tonumber(tries) + 1), 'who', who, 'entry', payload)
     room.buried = id
-    outcome(room, sender, id, 0, state[5])
+    outcome(room, sender, id, 0, who)
   end
+end
+
+-- Notes who has not acknowledged the current message, with the others.
+local function note(room_state, who)
+  local before = redis.call('HGET', room_state, 'who')
+  redis.call('HSET', room_state, 'who', before and before .. ',' .. who or who)
 end
 
 -- Takes a session out of what the current message waits for. Answers whether it was in it.
 local function excuse(room, session, who)
   if redis.call('SREM', room.owing, session) == 0 then return false end
   redis.call('HINCRBY', room.state, 'ejected', '1')
-  local before = redis.call('HGET', room.state, 'who')
-  redis.call('HSET', room.state, 'who', before == '' and who or before .. ',' .. who)
+  note(room.state, who)
   return true
 end
 
@@ -103,10 +116,10 @@ local function settle(room)
   if room.id and redis.call('EXISTS', room.owing) == 0 then complete(room) end
   if not room.id then release(room) end
   if room.had and not room.id then redis.call('ZREM', KEYS[2], room.name) end
+  if room.stale then redis.call('HDEL', room.state, 'id', 'turn', 'priority', 'text', 'due') end
   if room.more then redis.call('ZADD', KEYS[2], int(now_ms), room.name) end
-  local waiting = 0
   if room.moved then
-    waiting = redis.call('ZCARD', room.backlog)
+    local waiting = room.waiting or redis.call('ZCARD', room.backlog)
     if waiting > 0 then redis.call('ZADD', KEYS[3], int(waiting), room.name) else redis.call('ZREM', KEYS[3], room.name) end
   end
   if not room.id and redis.call('EXISTS', room.sync, room.async, room.backlog) == 0 then
