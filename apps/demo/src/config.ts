@@ -1,5 +1,5 @@
 /**
- * What a role (API, consumer, producer, worker, payer) needs to know. It comes by the environment, because the supervisor starts
+ * What a role (API, consumer, producer, worker, payer, gateway, ticker) needs to know. It comes by the environment, because the supervisor starts
  * roles as processes, and because decorators need the service's name when their module is loaded.
  */
 export interface RoleConfig {
@@ -11,7 +11,7 @@ export interface RoleConfig {
   readonly name: string | undefined;
   /** Work is this many times faster than 4 / 2 / 1 seconds. */
   readonly speed: number;
-  /** Streams announced, or payments sent, a second. */
+  /** Streams announced, or payments sent, a second; or ticks a second and room. */
   readonly rate: number;
   readonly ttlMs: number;
   /** Overloaded consumers hand streams to one that joins. */

@@ -24,6 +24,12 @@ export function addRoleCommands(program: Command): void {
   program.command('payer').description('the producer of payments (the rebalance scenario starts it)')
     .option('--rate <n>', 'payments a second', numberFrom(0, 5_000))
     .action((options: Options) => runRole(options, async () => (await import('../roles/payer.js')).runPayer()));
+  program.command('gateway').description('one API instance with web sockets in rooms (the rooms scenario starts them)')
+    .requiredOption('--name <name>', 'consumer name')
+    .action((options: Options) => runRole(options, async () => (await import('../roles/gateway.js')).runGateway()));
+  program.command('ticker').description('the sender of ticks to rooms (the rooms scenario starts it)')
+    .option('--rate <n>', 'ticks a second and room at most', numberFrom(0.1, 1_000))
+    .action((options: Options) => runRole(options, async () => (await import('../roles/ticker.js')).runTicker()));
   program.command('api').description('the HTTP API')
     .option('--port <port>', 'where it listens', numberFrom(0, 65_535, true))
     .option('--host <host>', 'address it listens on')

@@ -6,7 +6,9 @@ import { colorsEnabled } from '../ui/colors.js';
 import { say } from '../ui/lines.js';
 import { launch, type Launched } from './guarded.js';
 
-export type RoleName = 'api' | 'consumer' | 'producer' | 'worker' | 'payer';
+export type RoleName = 'api' | 'consumer' | 'producer' | 'worker' | 'payer' | 'gateway' | 'ticker';
+/** Several of a kind, so each has a name. */
+const NAMED: readonly RoleName[] = ['consumer', 'worker', 'gateway'];
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /** A Nest application in a process of its own, as the supervisor sees it. */
@@ -19,7 +21,7 @@ export class RoleProcess {
   private readonly launched: Launched;
 
   constructor(readonly role: RoleName, readonly name: string, config: RoleConfig) {
-    const args = role === 'consumer' || role === 'worker' ? [MAIN, role, '--name', name] : [MAIN, role];
+    const args = NAMED.includes(role) ? [MAIN, role, '--name', name] : [MAIN, role];
     this.launched = launch(process.execPath, args, {
       ...process.env, ...toEnvironment(config), ...(colorsEnabled ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }),
     }, true);

@@ -1,6 +1,6 @@
 import type { LoggerService } from '@nestjs/common';
 import type { RedisStreamsEvents } from 'nestjs-redis-streams';
-import { say } from '../ui/lines.js';
+import { count, say } from '../ui/lines.js';
 
 /** Nest's own errors in the demo's format. The library's log lines are told by {@link narrate} in the demo's words. */
 export function demoLogger(who: string): LoggerService {
@@ -24,4 +24,12 @@ export function narrate(who: string, events: RedisStreamsEvents): void {
   events.on('connection.replaced', ({ role, why }) => say(who, 'warning', '', `${role} connection replaced: ${why}`));
   events.on('reader.error', ({ error, retryInMs }) => say(who, 'warning', '', `reading failed (${error.message}); again in ${Math.round(retryInMs)} ms`));
   events.on('reader.recovered', ({ downMs }) => say(who, 'recovered', '', `reading again after ${Math.round(downMs)} ms`));
+}
+
+/** What a room decides about its members. Clients tell their own part. */
+export function narrateRooms(who: string, events: RedisStreamsEvents): void {
+  events.on('room.ejected', ({ room, subscriber, reason }) => say(who, 'ejected', room, `subscriber ${subscriber} (${reason})`));
+  events.on('room.expelled', ({ session, reason, rooms }) => say(who, 'expelled', '', `session ${session} (${reason}) from ${count(rooms, 'room')}`));
+  events.on('room.redelivered', ({ room, id }) => say(who, 'again', room, `message ${id}: nobody who is left has acknowledged it`));
+  events.on('room.invalid', ({ room, error }) => say(who, 'warning', room, error.message));
 }

@@ -1,4 +1,5 @@
 import type { PaymentStage } from '../payments/payment-stage.js';
+import type { RoomStage } from '../rooms/room-stage.js';
 import type { RunOptions } from '../supervisor/run-options.js';
 import type { Stage } from '../supervisor/stage.js';
 import type { DemoServer } from '../server/server.js';
@@ -22,4 +23,9 @@ export interface PaymentScenario extends Play<PaymentStage> {
   readonly kind: 'payments';
 }
 
-export type Scenario = OrderScenario | PaymentScenario;
+/** Web sockets in rooms, on several API instances. */
+export interface RoomScenario extends Play<RoomStage> {
+  readonly kind: 'rooms';
+}
+
+export type Scenario = OrderScenario | PaymentScenario | RoomScenario;

@@ -52,6 +52,7 @@ export class OrdersShow implements Show {
     if (scenario === everyday) {
       say('demo', 'try', '', `curl -X POST ${scene.apiUrl}/streams -H 'content-type: application/json' -d '{"priority":"high"}'`);
       say('demo', 'try', '', 'npm run demo:consumer -- --name c9    in another terminal; Ctrl-C here ends gracefully');
+      say('demo', 'try', '', 'npm run demo -- --scenario rooms       web sockets in lock-step over two API instances; --help names the others');
     }
   }
 

@@ -1,5 +1,4 @@
 import { RedisStreamsEngine } from 'nestjs-redis-streams';
-import { Redis } from 'ioredis';
 import { LedgerReader } from '../ledger/ledger-reader.js';
 import { balances } from '../payments/bank.js';
 import { Journal } from '../payments/journal.js';
@@ -12,6 +11,7 @@ import { renderPayments } from '../payments/payments-table.js';
 import type { PaymentScenario } from '../scenarios/scenario.js';
 import type { DemoServer } from '../server/server.js';
 import type { Kept, Setting } from '../supervisor/scene.js';
+import { sweep } from '../supervisor/sweep.js';
 import { endedWell, type Verdict } from '../supervisor/verdict.js';
 import { count, say, seconds } from '../ui/lines.js';
 import type { Show } from './show.js';
@@ -94,16 +94,8 @@ export class PaymentsShow implements Show {
     };
   }
 
-  async sweep(): Promise<void> {
-    const { server, service } = this.scene;
-    const redis = new Redis(server.url);
-    let cursor = '0';
-    do {
-      const [next, found] = await redis.scan(cursor, 'MATCH', `{${service}:*`, 'COUNT', 1_000);
-      for (const key of found) await redis.del(key);
-      cursor = next;
-    } while (cursor !== '0');
-    redis.disconnect();
+  sweep(): Promise<void> {
+    return sweep(this.scene.server.url, `{${this.scene.service}:*`);
   }
 
   async close(): Promise<void> {

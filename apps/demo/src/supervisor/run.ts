@@ -7,6 +7,7 @@ import { findServer } from '../server/find-server.js';
 import { publish } from '../server/rendezvous.js';
 import { OrdersShow } from '../shows/orders-show.js';
 import { PaymentsShow } from '../shows/payments-show.js';
+import { RoomsShow } from '../shows/rooms-show.js';
 import type { Show } from '../shows/show.js';
 import { count, say, seconds } from '../ui/lines.js';
 import { Interrupt, Interrupted } from './interrupt.js';
@@ -52,7 +53,14 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
 }
 
 async function stage(play: Scenario, setting: Setting): Promise<Show> {
-  return play.kind === 'payments' ? new PaymentsShow(setting, play, await startBank()) : new OrdersShow(setting, play);
+  switch (play.kind) {
+    case 'payments':
+      return new PaymentsShow(setting, play, await startBank());
+    case 'rooms':
+      return new RoomsShow(setting, play);
+    default:
+      return new OrdersShow(setting, play);
+  }
 }
 
 async function perform(show: Show, interrupt: Interrupt): Promise<Verdict> {

@@ -1,7 +1,7 @@
 import { bold, dim, green, nameColor, red, yellow } from './colors.js';
 
 const VERBS: Readonly<Record<string, (text: string) => string>> = {
-  completed: green, claimed: yellow, disowned: red, refused: red, 'handed on': yellow, revoked: yellow, lost: red, error: red, warning: yellow, fault: (text) => bold(red(text)),
+  completed: green, claimed: yellow, disowned: red, refused: red, 'handed on': yellow, revoked: yellow, ejected: red, expelled: yellow, 'went on': yellow, lost: red, error: red, warning: yellow, fault: (text) => bold(red(text)),
 };
 
 /** `12:03:01.123  c1        completed   order-stream-7     in 1.02 s` */
