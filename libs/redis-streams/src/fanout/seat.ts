@@ -110,15 +110,15 @@ export class Seat implements SubscriberHost {
     const all = new AbortController();
     let late = false;
     const timeout = sleep(ms, all.signal).then(() => void (late = true));
-    for (;;) {
-      for (const subscriber of [...this.subscribers]) if (late || !subscriber.busy) this.dismiss(subscriber, 'left', 'gone');
-      const settled = this.standing.look();
-      if (this.subscribers.size === 0) {
-        all.abort();
-        return settled;
-      }
-      await Promise.race([this.changes.next(), timeout]);
+    while (this.subscribers.size > 0) {
+      const ended = [...this.subscribers].filter((subscriber) => late || !subscriber.busy);
+      for (const subscriber of ended) this.dismiss(subscriber, 'left', 'gone');
+      // Only then: a look tells of a change, and would turn this into a loop that lets nothing else run.
+      if (ended.length > 0) void this.standing.look();
+      if (this.subscribers.size > 0) await Promise.race([this.changes.next(), timeout]);
     }
+    all.abort();
+    return this.standing.look();
   }
 
   /** No step any more: the connection is about to close. */
@@ -162,6 +162,7 @@ export class Seat implements SubscriberHost {
   acknowledged(subscriber: Subscriber, id: string): void {
     const { current } = this;
     if (current?.id !== id || !current.waiting.delete(subscriber)) return;
+    current.acknowledged = true;
     if (current.waiting.size === 0) this.finish(current);
   }
 
@@ -204,6 +205,8 @@ export class Seat implements SubscriberHost {
     });
     this.current = shown;
     if (message) for (const subscriber of active) subscriber.show(message);
+    // Here nobody owes anything, so nobody who comes later is to see it.
+    if (this.standing.mode === 'async') shown.finish(false);
     // Nobody to wait for: what all of us can say at once. Unless we are on the way out, which says that nobody saw it.
     if (shown.waiting.size === 0 && !shown.done && this.standing.mode === 'sync' && (!message || this.subscribers.activeSync())) this.finish(shown);
   }
@@ -261,8 +264,8 @@ export class Seat implements SubscriberHost {
     subscriber.abort(reason);
     const { current } = this;
     if (wasActive && current?.waiting.delete(subscriber) && current.waiting.size === 0 && !current.done) {
-      // The others here have acknowledged, so the process does. Without any, it goes out, which says the opposite.
-      if (this.subscribers.activeSync()) this.finish(current);
+      // Others here have acknowledged, so the process does. Without any, it goes out, which says the opposite, whoever has come since.
+      if (current.acknowledged) this.finish(current);
       else this.standing.demote();
     }
     this.changes.tell();
