@@ -3,7 +3,14 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ResolvedSession } from '../session/options.js';
 import type { RoomLatency } from './latency.js';
 import type { ResolvedFanout } from './options.js';
-import type { Ejected, RoomStore } from './store.js';
+import type { Attention, Ejected, RoomStore } from './store.js';
+
+/** Hears of every room there is, and of each that is born. */
+interface Watcher {
+  heard(room: string): void;
+  /** The highest number it has heard of: who begins to watch later hears of all of them too. */
+  since: number;
+}
 
 /** Rooms in one script call. */
 const BATCH = 100;
@@ -29,8 +36,7 @@ export class Caretaker {
   private looking = false;
   private again = false;
   private timer: NodeJS.Timeout | undefined;
-  private watcher: ((room: string) => void) | undefined;
-  private bornSince = 0;
+  private readonly watchers: Watcher[] = [];
   private skip = 0;
   private closed = false;
 
@@ -42,7 +48,7 @@ export class Caretaker {
   ) {}
 
   watch(heard: (room: string) => void): void {
-    this.watcher = heard;
+    this.watchers.push({ heard, since: 0 });
   }
 
   close(): void {
@@ -76,15 +82,14 @@ export class Caretaker {
   }
 
   private async once(): Promise<void> {
-    const { store, host, watcher } = this;
+    const { store, host } = this;
+    const watchers = [...this.watchers];
+    const since = watchers.length === 0 ? undefined : Math.min(...watchers.map((watcher) => watcher.since));
     const asked = performance.now();
-    const found = await store.look(watcher && this.bornSince, this.options.ackTimeoutMs - this.session.heartbeatMs, this.skip);
+    const found = await store.look(since, this.options.ackTimeoutMs - this.session.heartbeatMs, this.skip);
     host.latency.compare(found.serverUs, performance.now() - asked);
     this.expect(found.nextDeadlineMs);
-    for (const [room, number] of found.born) {
-      this.bornSince = Math.max(this.bornSince, number);
-      watcher?.(room);
-    }
+    for (const watcher of watchers) tell(watcher, found.born);
     if (found.born.length === 500) this.again = true;
     for (const dead of found.dead) await this.bury(dead);
     for (let i = 0; i < found.overdue.length; i += BATCH) await this.expire(found.overdue.slice(i, i + BATCH));
@@ -150,5 +155,13 @@ export class Caretaker {
     } catch (error) {
       if (!isTransient(error) && !this.closed) this.host.onError(error as Error);
     }
+  }
+}
+
+function tell(watcher: Watcher, born: Attention['born']): void {
+  for (const [room, number] of born) {
+    if (number <= watcher.since) continue;
+    watcher.since = number;
+    watcher.heard(room);
   }
 }
