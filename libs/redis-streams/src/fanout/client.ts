@@ -6,6 +6,7 @@ import { checkKeys, checkStreamName, describe } from '../keys/names.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext, RoomTuning } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
+import { patiently } from '../redis/patiently.js';
 import { slotOf } from '../redis/slot.js';
 import { newIncarnation, type ConsumerIdentity } from '../session/identity.js';
 import type { ResolvedSession } from '../session/options.js';
@@ -49,6 +50,7 @@ export class FanoutClient {
   private readonly joined = new WeakSet<Subscriber>();
   private registering: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
+  private readonly ending = new AbortController();
   private closed = false;
 
   /** @internal */
@@ -82,7 +84,7 @@ export class FanoutClient {
   }
 
   /**
-   * Subscribes. Resolves when the next message released in the room will be shown to the handler. Waits for a server that is away.
+   * Subscribes. Resolves when the next message released in the room will be shown to the handler. Waits for a server that is away (the first use of rooms in a process: 15 s).
    * @throws InvalidOptionsError | ClosedError
    */
   async join(room: string, handler: RoomHandler, options: RoomTuning & RoomHooks = {}): Promise<RoomSubscription> {
@@ -156,6 +158,7 @@ export class FanoutClient {
   /** @internal */
   async close(): Promise<void> {
     this.closed = true;
+    this.ending.abort();
     await Promise.all([...this.shards.values()].map((shard) => shard.close()));
   }
 
@@ -226,7 +229,7 @@ export class FanoutClient {
   }
 
   private registered(): Promise<void> {
-    return (this.registering ??= registerFanout(this.context.redis, this.options, this.context.identity.name).catch((error: unknown) => {
+    return (this.registering ??= patiently(() => registerFanout(this.context.redis, this.options, this.context.identity.name), this.ending.signal).catch((error: unknown) => {
       this.registering = undefined;
       throw error;
     }));

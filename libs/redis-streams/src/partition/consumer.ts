@@ -3,6 +3,7 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { ConsumerIdentity } from '../session/identity.js';
+import { patiently } from '../redis/patiently.js';
 import { sleep } from '../redis/sleep.js';
 import { Membership } from '../session/membership.js';
 import type { ResolvedSession } from '../session/options.js';
@@ -13,7 +14,7 @@ import { Holdings } from './holdings.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import { PartitionStore } from './partition-store.js';
 import { PartitionReader } from './lanes.js';
-import { patiently, type KnownStream } from './registration.js';
+import type { KnownStream } from './registration.js';
 import type { OwnedPartitionRef, PartitionHandlers, PartitionsEvent } from './types.js';
 
 export interface PartitionConsumerContext {

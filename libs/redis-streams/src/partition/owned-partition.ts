@@ -102,7 +102,11 @@ export class OwnedPartition implements DeliveryHost {
   acknowledge(delivery: Delivery): Promise<void> {
     if (!delivery.over && this.phase !== 'ended' && this.host.isLive()) this.settle(delivery);
     if (!delivery.acknowledged) return Promise.reject(new FencedError(`${this.stream}/${this.partition}`, this.token, 'ack'));
-    return this.host.flush(this);
+    return this.host.flush(this).catch((error: unknown) => {
+      // Acknowledged before anybody here knew of the loss: the handler may have more to do, and shall know.
+      if (error instanceof FencedError) delivery.abort(this.lossOf('fenced'));
+      throw error;
+    });
   }
 
   /** Hands over nothing more and waits for what runs; then aborts it. Resolves when no handler has a say any more. */

@@ -158,7 +158,7 @@ export class Lane {
     try {
       while (!this.stopped) {
         due = [...this.readings.values()].filter(({ behind, sick, partition }) => behind && !sick && partition.wantsMore);
-        if (due.length === 0) return;
+        if (due.length === 0) break;
         const { count, args } = this.command(due, undefined);
         this.fetchChannel ??= this.redis.readingFor(due[0]!.partition.key);
         this.deliver(due, count, await this.fetchChannel.read(args, 0));
@@ -166,11 +166,12 @@ export class Lane {
         this.wake?.();
       }
     } catch (error) {
-      if (this.stopped) return;
-      void this.failed(error as Error, due, this.fetchChannel).then(() => this.fetch());
-    } finally {
+      // Until the trouble is dealt with, which reads over the same connection, there is no other fetch.
+      if (!this.stopped) await this.failed(error as Error, due, this.fetchChannel);
       this.fetching = false;
+      return this.stopped ? undefined : this.fetch();
     }
+    this.fetching = false;
   }
 
   private deliver(readings: readonly Reading[], count: number, found: ReadonlyMap<string, StreamMessage[]>): void {

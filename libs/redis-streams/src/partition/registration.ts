@@ -1,10 +1,10 @@
 import { ClosedError, InvalidOptionsError, StreamMismatchError, StreamNotRegisteredError, type OptionProblem } from '../errors/index.js';
 import { PARTITIONERS, type Partitioner } from '../kernel/partitioner.js';
-import { isTransient } from '../kernel/server-errors.js';
 import { checkKeys, checkPartName, describe } from '../keys/names.js';
 import { fullName, registrationKey } from '../keys/partition-keys.js';
 import type { StreamRegistration } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
+import { patiently } from '../redis/patiently.js';
 import { sleep } from '../redis/sleep.js';
 
 /** What Redis keeps about a stream: equal in every process, or it is refused. */
@@ -139,21 +139,6 @@ export class StreamRegistry {
     const args = [definition ? JSON.stringify(definition) : '', this.by];
     const [status, text, by] = (await patiently(() => this.redis.scripts.run('partition-register', [registrationKey(stream)], args), signal)) as [string, string?, string?];
     return status === 'NONE' ? undefined : { definition: JSON.parse(String(text)) as StreamDefinition, by: String(by) };
-  }
-}
-
-const PATIENCE_MS = 15_000;
-
-/** Repeats what may be repeated while the server is away: at the start of an application it may come up a moment later. */
-export async function patiently<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const until = performance.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!isTransient(error) || performance.now() > until || signal?.aborted) throw error;
-      await sleep(LOOK_MS, signal);
-    }
   }
 }
 

@@ -36,7 +36,8 @@ export class ReadChannel {
   async read(args: ReadonlyArray<string | number>, blockMs: number): Promise<ReadonlyMap<string, StreamMessage[]>> {
     if (this.closed) throw new ClosedError('the reading connection');
     try {
-      const socket = (this.socket ??= await this.connect());
+      const socket = this.socket ?? (await this.connect());
+      if (this.socket !== socket) throw new ConnectionError('the connection was closed while it was made');
       const reply = new Promise<ReadonlyMap<string, StreamMessage[]>>((resolve, reject) => {
         this.waiting = { resolve, reject };
         socket.write(encode(args));
@@ -102,6 +103,7 @@ export class ReadChannel {
       if (this.client === client) this.received(parser, chunk);
     });
     client.once('end', () => this.client === client && this.drop());
+    this.socket = socket;
     return socket;
   }
 
