@@ -3,7 +3,6 @@ import { AckTimeoutError, ClosedError, ConnectionError } from '../errors/index.j
 import { parseOutcome, type Outcome } from '../kernel/room-wire.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { Batcher } from '../redis/batcher.js';
-import { withDeadline } from '../redis/deadline.js';
 import { sleep } from '../redis/sleep.js';
 import type { OutgoingRoomMessage, RoomStore } from './store.js';
 import type { AckedRoomMessage } from './types.js';
@@ -64,7 +63,8 @@ export class RoomSender {
 
   /** Resolves when all have acknowledged, or were ejected. @throws AckTimeoutError | ClosedError */
   async sendAwaited(message: OutgoingRoomMessage, timeoutMs: number | undefined): Promise<AckedRoomMessage> {
-    await this.listen();
+    // Not waited for: what is sent after this stands behind it. An outcome told too early is asked for.
+    this.listen();
     const id = await this.batcher.add(message);
     const { room } = message;
     const key = keyOf(room, id);
@@ -104,15 +104,12 @@ export class RoomSender {
     if (this.abandoned.size > MAX_EARLY) this.abandoned.delete(this.abandoned.keys().next().value!);
   }
 
-  private async listen(): Promise<void> {
-    try {
-      const listening = (this.listening ??= this.host.listen(this.host.store.keys.senders + this.id, (text) => this.told(text)));
-      await withDeadline(listening, PATIENCE_MS, () => new ConnectionError(`nothing was sent: acknowledgements cannot be heard, no subscriber connection within ${PATIENCE_MS} ms`));
-    } catch (error) {
-      if (!(error instanceof ConnectionError)) this.listening = undefined;
-      throw error;
-    }
+  private listen(): void {
     this.check ??= setInterval(() => void this.ask(CHECK_MS), CHECK_MS).unref();
+    this.listening ??= this.host.listen(this.host.store.keys.senders + this.id, (text) => this.told(text)).then(
+      () => this.restored(),
+      () => void (this.listening = undefined), // the connection is closed
+    );
   }
 
   private told(text: string): void {
