@@ -8,7 +8,8 @@ export type RoomHookTarget = Pick<RoomHandlerOptions, 'room' | 'connection'>;
  * The method is a subscriber of the room, or of every room the pattern fits, those born later included: it runs for each
  * message, and with `sync` (default) the room's next message waits until it is done. On a provider or a controller,
  * static or request-scoped. Several methods may subscribe to one room, here and in other processes: each gets every
- * message. This process acknowledges once all of its own have.
+ * message. This process acknowledges once all of its own have. A message that waited for a first subscriber is shown to
+ * those who are in by then: of a room's name and a pattern that fits it the name is earlier.
  *
  * Without parameter decorators it gets `(data, ctx)`: what was sent, and the {@link RoomContext}. With them, `@Payload()`
  * is the data, `@Payload('key')` one property of it, `@Ctx()` the context; guards, pipes, interceptors, exception filters
