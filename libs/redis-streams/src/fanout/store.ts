@@ -10,6 +10,7 @@ import type { Admission } from './standing.js';
 /** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
 const GRACE_MS = 500;
 export const OUTCOME_MS = 600_000;
+const KEYS_KEPT = 1_000;
 
 export interface OutgoingRoomMessage {
   readonly room: string;
@@ -53,6 +54,8 @@ export interface RawState {
 export class RoomStore {
   readonly keys: FanoutShardKeys;
   private readonly common: readonly Argument[];
+  /** Of busy rooms: put together anew they would cost more than the rest of a call. */
+  private readonly keysOf = new Map<string, readonly string[]>();
 
   constructor(
     private readonly redis: RedisConnection,
@@ -86,8 +89,9 @@ export class RoomStore {
 
   /** @returns per acknowledgement 1: taken; 0: not owed; -1: no member any more */
   async acknowledge(session: string, acks: readonly Acknowledgement[]): Promise<readonly number[]> {
-    const args = acks.flatMap(({ room, id, ejected }) => [room, id, ejected.join(',')]);
-    return (await this.run('fanout-ack', this.keys.roomsOf(session), acks.map(({ room }) => room), [session, ...args])) as number[];
+    const args: Argument[] = [session];
+    for (const { room, id, ejected } of acks) args.push(room, id, ejected.join(','));
+    return (await this.run('fanout-ack', this.keys.roomsOf(session), acks.map(({ room }) => room), args)) as number[];
   }
 
   /** @returns undefined when the session is dead */
@@ -190,12 +194,19 @@ export class RoomStore {
 
   private run(script: ScriptName, own: string, rooms: readonly string[], args: readonly Argument[]): Promise<unknown> {
     const { sessions, current, backlogs, rooms: all, dead } = this.keys;
-    return this.redis.scripts.run(script, [sessions, current, backlogs, all, dead, own, ...rooms.flatMap((room) => this.roomKeys(room))], [...this.common, ...args]);
+    const keys = [sessions, current, backlogs, all, dead, own];
+    for (const room of rooms) keys.push(...this.roomKeys(room));
+    return this.redis.scripts.run(script, keys, [...this.common, ...args]);
   }
 
-  private roomKeys(room: string): string[] {
+  private roomKeys(room: string): readonly string[] {
+    const known = this.keysOf.get(room);
+    if (known) return known;
     const { state, backlog, sync, async, owing, outcomes } = roomKeys(this.options.namespace, this.shard, room);
-    return [state, backlog, sync, async, owing, outcomes];
+    const keys = [state, backlog, sync, async, owing, outcomes];
+    if (this.keysOf.size >= KEYS_KEPT) this.keysOf.clear();
+    this.keysOf.set(room, keys);
+    return keys;
   }
 }
 

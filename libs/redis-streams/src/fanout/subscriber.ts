@@ -4,7 +4,7 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
 import { sleep } from '../redis/sleep.js';
 import type { ResolvedRoomTuning } from './options.js';
-import type { RoomContext, RoomHandlers, RoomMessage } from './types.js';
+import type { RoomContext, RoomHandlers, RoomHeaders, RoomMessage } from './types.js';
 
 /** A message as a seat hands it to its subscribers. */
 export type ShownMessage = Omit<RoomMessage, 'attempt'>;
@@ -26,12 +26,66 @@ export interface SubscriberHost {
  */
 export type SubscriberState = 'pending' | 'active' | 'resting' | 'gone';
 
-/** One call of a handler with its retries. */
-interface Run {
-  readonly message: ShownMessage;
-  readonly abort: AbortController;
+/** One call of a handler with its retries. Its signal is made when somebody asks for it: most handlers never do. */
+class Run {
   timer: NodeJS.Timeout | undefined;
-  open: boolean;
+  open = true;
+  private controller: AbortController | undefined;
+  private reason: Error | undefined;
+
+  constructor(readonly message: ShownMessage) {}
+
+  get isAborted(): boolean {
+    return this.reason !== undefined;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.controller) {
+      this.controller = new AbortController();
+      if (this.reason) this.controller.abort(this.reason);
+    }
+    return this.controller.signal;
+  }
+
+  abort(reason: Error): void {
+    this.reason ??= reason;
+    this.controller?.abort(reason);
+  }
+}
+
+/** A class, since a literal with a getter takes longer to make than all the rest of a message's way. */
+class ShownContext implements RoomContext {
+  readonly room: string;
+  readonly id: string;
+  readonly data: unknown;
+  readonly headers: RoomHeaders;
+  readonly priority: number;
+  readonly outOfBand: boolean;
+  readonly sentAt: number;
+  readonly redelivery: number;
+  readonly #run: Run;
+
+  constructor(
+    run: Run,
+    readonly subscriber: string,
+    readonly attempt: number,
+    readonly ack: () => void,
+  ) {
+    const { message } = run;
+    this.room = message.room;
+    this.id = message.id;
+    this.data = message.data;
+    this.headers = message.headers;
+    this.priority = message.priority;
+    this.outOfBand = message.outOfBand;
+    this.sentAt = message.sentAt;
+    this.redelivery = message.redelivery;
+    this.#run = run;
+  }
+
+  get signal(): AbortSignal {
+    return this.#run.signal;
+  }
 }
 
 /** One local subscriber of one room: calls the handler, retries, gives up in time. Its seat decides what it is shown. */
@@ -78,7 +132,7 @@ export class Subscriber {
     this.queue.length = 0;
     for (const run of new Set([...this.runs, ...this.owed])) {
       this.close(run);
-      run.abort.abort(new RoomEjectedError(this.host.room, this.id, reason));
+      run.abort(new RoomEjectedError(this.host.room, this.id, reason));
     }
   }
 
@@ -98,7 +152,7 @@ export class Subscriber {
   }
 
   private async run(message: ShownMessage): Promise<void> {
-    const run: Run = { message, abort: new AbortController(), timer: undefined, open: true };
+    const run = new Run(message);
     const waited = this.sync && !message.outOfBand;
     if (waited) {
       run.timer = setTimeout(() => this.give(run, 'timeout'), this.tuning.ackTimeoutMs);
@@ -142,8 +196,8 @@ export class Subscriber {
     if (onFailure === 'nack-retry' && attempt < maxAttempts && !run.message.outOfBand) {
       const delayMs = backoffDelay(backoff, attempt, Math.random());
       events.emit('room.retried', { room, subscriber: this.id, id: run.message.id, attempt, delayMs, error });
-      await sleep(delayMs, run.abort.signal);
-      if (run.abort.signal.aborted) return;
+      await sleep(delayMs, run.signal);
+      if (run.isAborted) return;
       return this.attempt(run, attempt + 1, waited);
     }
     this.host.onError(error, { room, attempt, during: `the handler of message ${run.message.id}` });
@@ -168,6 +222,6 @@ export class Subscriber {
   }
 
   private contextOf(run: Run, attempt: number): RoomContext {
-    return { ...run.message, attempt, subscriber: this.id, signal: run.abort.signal, ack: () => this.acknowledge(run) };
+    return new ShownContext(run, this.id, attempt, () => this.acknowledge(run));
   }
 }
