@@ -12,9 +12,9 @@ describe('the documents are complete', () => {
     expect(listed.toSorted()).toEqual(codes.toSorted());
   });
 
-  it('docs/errors.md explains every reason of an abort and of a lost partition', () => {
+  it('docs/errors.md explains every reason of an abort, of a lost partition and of an ejection', () => {
     const rows = rowsOf('docs/errors.md');
-    for (const type of ['AbortReason', 'PartitionLossReason']) expect(namesOf('errors/index.ts', type).filter((reason) => !rows.includes(reason))).toEqual([]);
+    for (const type of ['AbortReason', 'PartitionLossReason', 'EjectReason']) expect(namesOf('errors/index.ts', type).filter((reason) => !rows.includes(reason))).toEqual([]);
   });
 
   it('docs/events.md has a row for every event, and no other', () => {

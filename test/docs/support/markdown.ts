@@ -20,7 +20,7 @@ export interface Document {
   readonly prose: string;
 }
 
-const TOP = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'libs/redis-streams/src/lease/README.md', 'libs/redis-streams/src/partition/README.md'];
+const TOP = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'libs/redis-streams/src/lease/README.md', 'libs/redis-streams/src/partition/README.md', 'libs/redis-streams/src/fanout/README.md'];
 
 /** Every document of the project, the generated API reference excepted. */
 export function documents(): Document[] {
