@@ -16,6 +16,8 @@ export interface ShowingHost {
 export class Showing {
   /** Local subscribers ejected over it. */
   readonly ejected: string[] = [];
+  /** Somebody here has. */
+  acknowledged = false;
   private isDone = false;
 
   constructor(
