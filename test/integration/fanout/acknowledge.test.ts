@@ -1,0 +1,133 @@
+import { expect, it } from 'vitest';
+import { RedisStreamsEvents } from '../../../libs/redis-streams/dist/observability/events.js';
+import { resolveFanout } from '../../../libs/redis-streams/dist/fanout/options.js';
+import { RoomStore } from '../../../libs/redis-streams/dist/fanout/store.js';
+import { RedisConnection } from '../../../libs/redis-streams/dist/redis/connection.js';
+import { createRng, seedFromEnv } from '../../support/seed.js';
+import type { FanoutOptions } from './support/engine.js';
+import { Seen } from './support/handlers.js';
+import { keysOf } from './support/keys.js';
+import { BOTH, onTopologies, type World } from './support/world.js';
+
+/** The scripts by hand: sessions that live for an hour and say what they are told to say. */
+async function storeOf(world: World, options: FanoutOptions = {}) {
+  const namespace = world.namespace();
+  const redis = new RedisConnection('by hand', world.connection, 5_000, new RedisStreamsEvents());
+  world.onEnd(() => redis.close());
+  const store = new RoomStore(redis, resolveFanout({ ...options, namespace }).value, 0);
+  const { sessions } = keysOf('', { namespace });
+  let sequence = 0;
+  return {
+    store, namespace,
+    session: async (name: string): Promise<string> => {
+      await world.cli(['ZADD', sessions, Date.now() + 3_600_000, `${name}:1`]);
+      return `${name}:1`;
+    },
+    send: async (room: string, ...data: unknown[]): Promise<string[]> => (await store.send('me', ++sequence, data.map((each) => ({ room, priority: 0, payload: JSON.stringify(each), awaited: false })))) as string[],
+    current: async (room: string): Promise<string | undefined> => (await store.state(room)).current?.message.id,
+    owing: async (room: string): Promise<string[]> => (await store.state(room)).members.filter(({ owes }) => owes).map(({ session }) => session).sort(),
+  };
+}
+
+onTopologies(BOTH, 'acknowledgements', (world) => {
+  it('name their message: said again, late, early, of something else or by somebody else they release nothing', async () => {
+    const { store, session, send, current, owing } = await storeOf(world());
+    const [a, b, stranger] = [await session('a'), await session('b'), await session('stranger')];
+    const room = world().room();
+    const ack = (who: string, id: string): Promise<readonly number[]> => store.acknowledge(who, [{ room, id, ejected: [] }]);
+    await store.join(a, [{ room, sync: true }]);
+    await store.join(b, [{ room, sync: true }]);
+    const [m1, m2, m3] = (await send(room, 1, 2, 3)) as [string, string, string];
+    expect(await current(room)).toBe(m1);
+    // Early: of what waits.
+    expect(await ack(a, m2)).toEqual([0]);
+    expect(await ack(a, m1)).toEqual([1]);
+    expect(await ack(a, m1)).toEqual([0]);
+    expect([await current(room), await owing(room)]).toEqual([m1, [b]]);
+    // By somebody who is no member, and of nothing there is.
+    expect(await ack(stranger, m1)).toEqual([-1]);
+    expect(await ack(b, '1')).toEqual([0]);
+    expect(await ack(b, '')).toEqual([0]);
+    expect([await current(room), await owing(room)]).toEqual([m1, [b]]);
+    expect(await ack(b, m1)).toEqual([1]);
+    expect([await current(room), await owing(room)]).toEqual([m2, [a, b]]);
+    // Late: of the one before, as often as it likes, in one call with others or alone.
+    expect(await store.acknowledge(a, [m1, m1, m3, m1].map((id) => ({ room, id, ejected: [] })))).toEqual([0, 0, 0, 0]);
+    expect(await ack(b, m1)).toEqual([0]);
+    expect([await current(room), await owing(room)]).toEqual([m2, [a, b]]);
+    expect(await store.acknowledge(a, [m1, m2, m2, m3].map((id) => ({ room, id, ejected: [] })))).toEqual([0, 1, 0, 0]);
+    expect(await current(room)).toBe(m2);
+    expect(await ack(b, m2)).toEqual([1]);
+    expect([await current(room), await owing(room)]).toEqual([m3, [a, b]]);
+  });
+
+  it('any sequence of acknowledgements, joins and leaves releases a message exactly when all who were there have acknowledged or left', async () => {
+    const rng = createRng(seedFromEnv('fanout acknowledgements'));
+    const { store, session, send, current, owing } = await storeOf(world(), { maxRedeliveries: 1_000 });
+    const room = world().room();
+    const sessions = await Promise.all(['a', 'b', 'c', 'd'].map(session));
+    const members = new Set<string>();
+    const waiting: string[] = [];
+    const known: string[] = ['1'];
+    let now: { id: string; owing: Set<string>; acked: boolean } | undefined;
+    const proceed = (): void => {
+      if (now && now.owing.size === 0) {
+        if (!now.acked) waiting.unshift(now.id);
+        now = undefined;
+      }
+      if (!now && members.size > 0 && waiting.length > 0) now = { id: waiting.shift()!, owing: new Set(members), acked: false };
+    };
+    for (let step = 0; step < 120; step++) {
+      const who = rng.pick(sessions);
+      switch (rng.pick(['send', 'ack', 'ack', 'ack', 'wrong', 'wrong', 'join', 'leave'])) {
+        case 'send': {
+          const ids = await send(room, ...Array.from({ length: rng.int(1, 3) }, () => step));
+          waiting.push(...ids);
+          known.push(...ids);
+          break;
+        }
+        case 'join':
+          await store.join(who, [{ room, sync: true }]);
+          members.add(who);
+          break;
+        case 'leave':
+          await store.eject(who, 'left', [room]);
+          members.delete(who);
+          now?.owing.delete(who);
+          break;
+        default: {
+          const id = rng.chance(0.6) ? (now?.id ?? '1') : rng.pick(known);
+          const due = now?.id === id && now.owing.has(who);
+          const [answer] = await store.acknowledge(who, [{ room, id, ejected: [] }]);
+          expect({ step, answer }).toEqual({ step, answer: due ? 1 : members.has(who) ? 0 : -1 });
+          if (due && now) {
+            now.owing.delete(who);
+            now.acked = true;
+          }
+        }
+      }
+      proceed();
+      expect({ step, current: await current(room), owing: await owing(room) }).toEqual({ step, current: now?.id, owing: [...(now?.owing ?? [])].sort() });
+    }
+  });
+});
+
+onTopologies(['standalone'], 'names of subscribers', (world) => {
+  it('are unique over 20,000 concurrent joins, of many rooms and of one', async () => {
+    const peers = world().peers(4, { namespace: world().namespace() }, { session: { ttlMs: 10_000 } });
+    const rooms = Array.from({ length: 500 }, () => world().room());
+    const seen = new Seen();
+    const handler = seen.handler();
+    const joined = await Promise.all(Array.from({ length: 20_000 }, (_, i) => peers[i % 4]!.rooms.join(i % 2 === 0 ? rooms[0]! : rooms[(i >> 1) % 500]!, handler)));
+    expect(new Set(joined.map(({ subscriber }) => subscriber)).size).toBe(20_000);
+    expect(joined.every(({ active }) => active)).toBe(true);
+    const metrics = await Promise.all(peers.map((peer) => peer.rooms.metrics()));
+    expect(metrics.reduce((sum, { subscribers }) => sum + subscribers, 0)).toBe(20_000);
+    expect(metrics[0]!.rooms).toBe(500);
+    // Each of the many in one room is shown a message once.
+    const there = joined.filter(({ room }) => room === rooms[0]).length;
+    expect(await peers[0]!.rooms.send(rooms[0]!, 'all', { await: 'acked' })).toMatchObject({ ejected: [] });
+    expect(new Set(seen.contexts.map(({ subscriber }) => subscriber)).size).toBe(there);
+    expect(seen.contexts).toHaveLength(there);
+  });
+});
