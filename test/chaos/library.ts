@@ -7,7 +7,7 @@ import { repoRoot } from '../support/repo.js';
  * broken on purpose can be run through the same scenarios: a scenario that cannot fail shows nothing.
  */
 const folder = process.env['CHAOS_LIBRARY'] ?? join(repoRoot, 'libs', 'redis-streams');
-const load = (path: string): Promise<unknown> => import(pathToFileURL(join(folder, 'dist', path)).href);
+export const load = (path: string): Promise<unknown> => import(pathToFileURL(join(folder, 'dist', path)).href);
 
 export const { RedisStreamsEngine } = (await load('lease/index.js')) as typeof import('nestjs-redis-streams/lease');
 export type RedisStreamsEngine = InstanceType<typeof RedisStreamsEngine>;

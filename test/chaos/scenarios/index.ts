@@ -1,5 +1,7 @@
 import type { Scenario } from '../scenario.js';
 import { fairness } from './fairness.js';
+import { fanoutLockstep } from './fanout-lockstep.js';
+import { fanoutProxy } from './fanout-proxy.js';
 import { followUps } from './follow-ups.js';
 import { killRandom } from './kill-random.js';
 import { partitionBarrier } from './partition-barrier.js';
@@ -13,4 +15,4 @@ import { slowAndBlocked } from './slow-and-blocked.js';
 import { takeover } from './takeover.js';
 import { takeoverMany } from './takeover-many.js';
 
-export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier, partitionPoison];
+export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier, partitionPoison, fanoutLockstep, fanoutProxy];

@@ -1,0 +1,56 @@
+import type { Findings } from '../partition/findings.js';
+import type { Stay } from './stays.js';
+import type { Timeline, Turn } from './timeline.js';
+
+export interface Rules {
+  /** From when on a session may be taken for dead; Infinity: never. */
+  deadFrom(session: string): number;
+  readonly ackTimeoutMs: number;
+  /** The server's own, grace included. */
+  readonly roomTimeoutMs: number;
+}
+
+/** Timers fire a little early, and the workers' clocks count whole milliseconds. */
+const CLOCK_MS = 3;
+
+/** The room need not have waited for this subscriber until the next turn, because it was too late. */
+export function timedOut(stay: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules): boolean {
+  const shownAt = stay.shown.get(place);
+  return (shownAt !== undefined && shownAt + ackTimeoutMs - CLOCK_MS <= turn.nextAt) || turn.at + roomTimeoutMs - CLOCK_MS <= turn.nextAt;
+}
+
+/**
+ * Holds one stay of a sync subscriber against its room's timeline.
+ *
+ * What the ledger says of it has come in before the library was told (acked, leaving) or after the library said so (in), so
+ * these times bound the server's without comparing clocks of processes: who was `in` before a message went out was a member at
+ * its release, and when the next went out it must have acknowledged, or have been about to leave, or been ejected. An
+ * ejection needs a cause that the judge knows of itself: the session's deadline as read from the server after the
+ * kill or stop (or its last heartbeat, when it ran out unforced), the handler's time, or the room's.
+ *   A process that was stopped may show late what went out before; by then the room has gone on without it, after its
+ * deadline. It could not show anything early, since it only ever shows what went out.
+ */
+export function checkStay(stay: Stay, { turns }: Timeline, first: number, rules: Rules, room: string, found: Findings): void {
+  const dead = rules.deadFrom(stay.session);
+  let ejectedOver = Infinity;
+  for (let place = first; place < turns.length; place++) {
+    const turn = turns[place]!;
+    if (turn.nextAt > stay.until || dead <= turn.nextAt) break;
+    const acked = stay.acked.get(place);
+    if (acked !== undefined && acked <= turn.nextAt) continue;
+    if (timedOut(stay, place, turn, rules)) {
+      ejectedOver = place;
+      break;
+    }
+    const after = (ms: number | undefined): string => (ms === undefined ? 'never' : `at ${(ms - turn.at).toFixed(1)} ms`);
+    const sample = `${room}: ${turn.id} to ${stay.sub}, shown ${after(stay.shown.get(place))}, acknowledged ${after(acked)}, the next went out ${after(turn.nextAt)}`;
+    found.add('violations', sample);
+    if (!stay.shown.has(place)) found.add('lostForLive', sample);
+  }
+  let last: number | undefined;
+  for (const place of stay.shown.keys()) {
+    if (place > ejectedOver && dead > turns[place]!.at) found.add('lostForLive', `${room}: ${stay.sub} stayed after the room had gone on without it over ${turns[ejectedOver]!.id}`);
+    if (last !== undefined && place > last + 1 && dead > turns[place]!.at) found.add('lostForLive', `${room}: ${stay.sub} saw ${turns[last]!.id}, then ${turns[place]!.id}, and ${place - last - 1} between them not`);
+    last = place;
+  }
+}

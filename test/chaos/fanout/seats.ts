@@ -1,0 +1,67 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RoomSubscription } from 'nestjs-redis-streams/fanout';
+import type { RedisStreamsEngine } from '../library.js';
+import type { Place } from './messages.js';
+import { RoomWork, type Desk } from './work.js';
+
+interface Occupied { readonly place: Place; readonly sync: boolean; readonly sub: string; readonly subscription: RoomSubscription }
+
+/** A worker's subscriptions, and their coming and going. */
+export class Seats {
+  private readonly occupied: Occupied[] = [];
+  private count = 0;
+  private ending = false;
+
+  constructor(private readonly engine: RedisStreamsEngine, private readonly desk: Desk) {}
+
+  async fill(): Promise<void> {
+    await Promise.all(this.desk.config.places.flatMap((place) => [
+      ...Array.from({ length: place.sync }, () => this.join(place, true)),
+      ...Array.from({ length: place.async }, () => this.join(place, false)),
+    ]));
+  }
+
+  /** Leaves one at random and joins it again, until the end. */
+  async churn(): Promise<void> {
+    const { rng, deeds } = this.desk;
+    for (;;) {
+      await sleep(rng.int(300, 900));
+      if (this.ending || this.occupied.length === 0) return;
+      const [seat] = this.occupied.splice(rng.int(0, this.occupied.length - 1), 1) as [Occupied];
+      await this.say(seat);
+      await seat.subscription.leave();
+      deeds.leaves++;
+      if (rng.chance(0.5)) await sleep(rng.int(1, 200));
+      if (this.ending) return;
+      await this.join(seat.place, seat.sync);
+      deeds.joins++;
+    }
+  }
+
+  /** Tells the ledger that all leave. */
+  async end(): Promise<void> {
+    this.ending = true;
+    await Promise.all(this.occupied.map((seat) => this.say(seat)));
+  }
+
+  private say({ sub, place: { room } }: Occupied): Promise<void> {
+    return this.desk.ledger.note({ kind: 'leaving', at: this.desk.now(), sub, room, id: '-', redelivery: 0, detail: '-' });
+  }
+
+  private async join(place: Place, sync: boolean): Promise<void> {
+    const { desk } = this;
+    const { room } = place;
+    const sub = `${desk.config.label}/${++this.count}`;
+    const work = new RoomWork(desk, sub, place, desk.rng.chance(0.5));
+    const about = { sub, room, id: '-', redelivery: 0 };
+    const subscription = await this.engine.fanout().join(room, (_data, context) => work.handle(context), {
+      sync,
+      ack: work.manual ? 'manual' : 'auto',
+      ackTimeoutMs: desk.config.ackTimeoutMs,
+      retry: { maxAttempts: 5, initialMs: 5 },
+      joined: () => void desk.ledger.note({ kind: 'in', at: desk.now(), ...about, detail: `${sync ? 'sync' : 'async'} ${desk.session(room)}` }),
+      ejected: ({ reason }) => void desk.ledger.note({ kind: 'out', at: desk.now(), ...about, detail: reason }),
+    });
+    this.occupied.push({ place, sync, sub, subscription });
+  }
+}
