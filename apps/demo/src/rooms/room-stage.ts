@@ -1,3 +1,4 @@
+import type { FanoutMetrics } from 'nestjs-redis-streams';
 import { Scene, type Setting, type Watched } from '../supervisor/scene.js';
 import { count, say } from '../ui/lines.js';
 import type { RoomJournal } from './journal.js';
@@ -67,6 +68,13 @@ export class RoomStage extends Scene implements Instances {
   /** Every room has completed a tick without it, and shown the next one. */
   allWentOnWithout(instance: string): boolean {
     return ROOMS.every((room) => this.journal.wentOnWithout(room).includes(instance));
+  }
+
+  /** Local subscribers and rooms of an instance, as its HTTP API says. */
+  async metrics(instance: string): Promise<Pick<FanoutMetrics, 'subscribers' | 'subscribedRooms'>> {
+    const response = await fetch(`${this.url(instance)}/rooms`, { signal: AbortSignal.timeout(5_000) });
+    if (!response.ok) throw new Error(`GET /rooms answered ${response.status}: ${await response.text()}`);
+    return (await response.json()) as FanoutMetrics;
   }
 
   /** Says something to a room, whatever it waits for, over the HTTP API of an instance. */

@@ -8,7 +8,7 @@ import type { RoomScenario } from '../scenarios/scenario.js';
 import type { Kept, Setting } from '../supervisor/scene.js';
 import { sweep } from '../supervisor/sweep.js';
 import { endedWell, type Verdict } from '../supervisor/verdict.js';
-import { say, seconds } from '../ui/lines.js';
+import { count, say, seconds } from '../ui/lines.js';
 import type { Show } from './show.js';
 
 const IN_WITHIN_MS = 10_000;
@@ -43,6 +43,10 @@ export class RoomsShow implements Show {
     for (const room of ROOMS) for (let i = 0; i < consumers; i++) scene.addClient(`${room}-${i + 1}`, room, INSTANCES[i % INSTANCES.length] ?? 'a');
     const inside = await scene.until(() => scene.clients.every((client) => client.isIn), IN_WITHIN_MS);
     scene.promise(`${scene.clients.length} clients joined ${ROOMS.length} rooms over ${INSTANCES.length} instances before the first tick`, inside);
+    for (const name of INSTANCES) {
+      const { subscribers, subscribedRooms } = await scene.metrics(name);
+      say(name, 'rooms', '', `${count(subscribers, 'web socket')} in ${count(subscribedRooms, 'room')}: ${count(subscribedRooms, 'subscription')} at Redis, and one acknowledgement per tick and room`);
+    }
     this.pulse.start();
     await scene.startTicker();
   }
