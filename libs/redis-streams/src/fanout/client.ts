@@ -221,11 +221,21 @@ export class FanoutClient {
     const shard = new FanoutShard(this.options, index, {
       ...this.context,
       counts: this.counts,
+      rejoined: () => void this.registerAgain(),
       onError: (error, context) => this.context.onError(error, context),
       failed: (error) => this.context.onError(error, { during: 'joining a fanout shard: this process is in no room of it' }),
     });
     this.shards.set(index, shard);
     return shard;
+  }
+
+  /** A session was lost, perhaps with all that the server knew: the next process must not be taken for the first. */
+  private async registerAgain(): Promise<void> {
+    try {
+      await patiently(() => registerFanout(this.context.redis, this.options, this.context.identity.name), this.ending.signal);
+    } catch (error) {
+      if (!this.stopping) this.context.onError(error as Error, { during: 'registering fanout.shards again' });
+    }
   }
 
   private registered(): Promise<void> {

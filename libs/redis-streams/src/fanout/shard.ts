@@ -27,6 +27,8 @@ export interface ShardContext {
   readonly drainMs: number;
   readonly counts: RoomCounts;
   onError(error: Error, context: ErrorContext): void;
+  /** Another session, after one was lost. */
+  rejoined(): void;
   /** Joining is hopeless. */
   failed(error: Error): void;
 }
@@ -55,6 +57,8 @@ export class FanoutShard implements SeatHost {
   private readonly acks: Batcher<Acknowledgement, number>;
   private readonly arrivals = new Changes();
   private stopped = false;
+  /** The session was lost, and there is none since. */
+  private bereft = false;
 
   constructor(
     private readonly options: ResolvedFanout,
@@ -210,10 +214,13 @@ export class FanoutShard implements SeatHost {
       events,
       {
         joined: () => {
+          if (this.bereft) this.context.rejoined();
+          this.bereft = false;
           this.arrivals.tell();
           this.caretaker.look();
         },
         lost: () => {
+          this.bereft = true;
           for (const seat of this.seats.values()) seat.sessionLost();
         },
         look: () => this.caretaker.look(),
