@@ -12,7 +12,7 @@ local dropped = redis.call('ZRANGE', room.backlog, '0', '-1')
 if room.id then dropped[#dropped + 1] = redis.call('HGET', room.state, 'text') end
 for _, text in ipairs(dropped) do
   local id, _, sender = string.match(text, '^(%d+) (%d+) (%S+) ')
-  outcome(room, sender, id, 0, '')
+  if id then outcome(room, sender, id, 0, '') end
 end
 publish(room.state, 'x')
 redis.call('DEL', room.state, room.backlog, room.sync, room.async, room.owing)

@@ -53,8 +53,13 @@ local function release(room)
     waiting, room.moved = waiting - 1, true
     local id, tries, sender, rest = string.match(first[1], '^(%d+) (%d+) (%S+) (.*)$')
     local turn = next_number(room)
-    publish(room.state, 'm' .. id .. ' ' .. turn .. ' ' .. first[2] .. ' ' .. tries .. ' ' .. rest)
-    if due == 0 then
+    if id then publish(room.state, 'm' .. id .. ' ' .. turn .. ' ' .. first[2] .. ' ' .. tries .. ' ' .. rest) end
+    if not id then
+      -- Nobody who speaks this protocol has written it: put aside, or it would stop the room for good.
+      passed = passed + 1
+      redis.call('XADD', KEYS[5], 'MAXLEN', '~', '100000', '*', 'reason', 'unreadable', 'room', room.name, 'priority', first[2], 'entry', first[1])
+      redis.call('DEL', room.owing)
+    elseif due == 0 then
       passed = passed + 1
       outcome(room, sender, id, 0, '')
     else
