@@ -54,7 +54,7 @@ export class Seat implements SubscriberHost {
       deafen: () => host.deafen(room),
       join: (sync) => host.join(room, sync),
       leave: () => host.leave(room),
-      arrived: (after) => this.arrived(after),
+      arrived: (after, fresh) => this.arrived(after, fresh),
       heard: (message) => this.shown(message),
       excused: () => (this.current = undefined),
       idle: () => host.empty(this),
@@ -272,9 +272,12 @@ export class Seat implements SubscriberHost {
   }
 
   /** Those who wait are in, as far as the process is what they need. */
-  private arrived(after: number | undefined): void {
+  private arrived(after?: number, fresh = false): void {
     const { mode } = this.standing;
-    if (after !== undefined) this.joinedAfter = Math.max(this.joinedAfter, after);
+    if (after !== undefined && fresh) {
+      this.joinedAfter = after;
+      this.lastTurn = 0;
+    }
     for (const subscriber of this.subscribers) {
       if (subscriber.state !== 'pending' || (subscriber.sync && mode !== 'sync') || mode === 'out') continue;
       subscriber.after = Math.max(after ?? 0, this.lastTurn);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { AckTimeoutError, ClosedError, ConnectionError } from '../errors/index.js';
+import { AckTimeoutError, ClosedError, ConnectionError, RedisStreamsError } from '../errors/index.js';
 import { parseOutcome, type Outcome } from '../kernel/room-wire.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import { Batcher } from '../redis/batcher.js';
@@ -172,7 +172,7 @@ export class RoomSender {
         if (answers !== 'LATE') return answers;
         return items.map(() => new ConnectionError('the answer to this send is not remembered any more: it may or may not have been taken'));
       } catch (error) {
-        if (!isTransient(error) || isOutOfMemory(error) || this.closed.signal.aborted || performance.now() > until) throw error;
+        if (!isTransient(error) || isOutOfMemory(error) || this.closed.signal.aborted || performance.now() > until) throw error instanceof RedisStreamsError || isOutOfMemory(error) ? error : new ConnectionError(`sending to rooms failed: ${(error as Error).message}`, error);
         await sleep(Math.min(2_000, 50 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2), this.closed.signal);
       }
     }

@@ -241,7 +241,7 @@ export class FanoutShard implements SeatHost {
 
   /** The live session; waits for one. */
   private async live(): Promise<string> {
-    void this.enter().catch((error: Error) => this.context.failed(error));
+    void this.enter().catch((error: Error) => this.stopped || this.context.failed(error));
     for (;;) {
       const session = this.session();
       if (session !== undefined) return session;

@@ -19,8 +19,8 @@ export interface StandingHost {
   deafen(): void;
   join(sync: boolean): Promise<Admission>;
   leave(): Promise<void>;
-  /** The mode is what was wanted; `after`: just joined, and for whom waits here messages begin behind this. */
-  arrived(after: number | undefined): void;
+  /** The mode is what was wanted; `after`: just changed, and for whom waits here messages begin behind this; `fresh`: it was out before. */
+  arrived(after?: number, fresh?: boolean): void;
   /** What was said while a step was under way. */
   heard(message: WireMessage): void;
   /** Out of the room's waiting: the current message is nothing to us any more. */
@@ -94,7 +94,7 @@ export class Standing {
         const to = this.leaving ? host.without() : host.wanted();
         if (to !== this.current || this.leaving) await this.step(to);
         if (this.leaving || host.wanted() !== this.current) this.changed = true;
-        else host.arrived(undefined);
+        else host.arrived();
         failures = 0;
       } catch (error) {
         this.releaseEarly();
@@ -127,9 +127,10 @@ export class Standing {
     const { after, owed } = await host.join(to === 'sync');
     if (!this.early) return; // the session was lost meanwhile
     if (to === 'async') host.excused();
+    const fresh = this.current === 'out';
     this.current = to;
     this.leaving = false;
-    host.arrived(after);
+    host.arrived(after, fresh);
     if (owed) host.heard(owed);
     this.releaseEarly();
   }

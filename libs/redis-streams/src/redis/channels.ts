@@ -6,7 +6,6 @@ import { sleep } from './sleep.js';
 /** Channels in one SUBSCRIBE. */
 const CHUNK = 200;
 const CHECK_MS = 5_000;
-const ANSWER_MS = 5_000;
 
 export interface ChannelsHooks {
   /** These are heard again after a break: what was said meanwhile was missed. */
@@ -46,6 +45,7 @@ export class Channels {
     private readonly lookAgain: () => Promise<void>,
     private readonly hooks: ChannelsHooks,
     private readonly onClose: () => void,
+    private readonly answerMs: number,
   ) {}
 
   /** Resolves when the channel is heard; waits for a server that is away. One listener a channel. @throws ClosedError when left or closed meanwhile */
@@ -102,7 +102,7 @@ export class Channels {
 
   private async subscribe(client: Redis, channels: readonly string[]): Promise<void> {
     try {
-      await withDeadline(client[this.verb](...channels), ANSWER_MS, () => new ConnectionError(`${this.verb} unanswered for ${ANSWER_MS} ms`));
+      await withDeadline(client[this.verb](...channels), this.answerMs, () => new ConnectionError(`${this.verb} unanswered for ${this.answerMs} ms`));
     } catch (error) {
       if (this.verb === 'ssubscribe' && /unknown command/i.test((error as Error).message)) {
         this.verb = 'subscribe';
@@ -125,7 +125,7 @@ export class Channels {
     lost.catch(() => undefined);
     client.on('error', (error: Error) => !this.closed.signal.aborted && this.hooks.error(error));
     try {
-      await withDeadline(Promise.race([client.ping(), lost]), ANSWER_MS, () => new ConnectionError(`no subscriber connection within ${ANSWER_MS} ms`));
+      await withDeadline(Promise.race([client.ping(), lost]), this.answerMs, () => new ConnectionError(`no subscriber connection within ${this.answerMs} ms`));
     } catch (error) {
       client.disconnect();
       throw error;

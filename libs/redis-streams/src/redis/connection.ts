@@ -71,6 +71,7 @@ export class RedisConnection {
       () => this.refreshTopology(),
       { restored, error, replaced },
       () => this.blocking.delete(channels),
+      this.commandTimeoutMs,
     );
     this.blocking.add(channels);
     return channels;
