@@ -11,6 +11,7 @@ export class Seats {
   private readonly occupied: Occupied[] = [];
   private count = 0;
   private ending = false;
+  private joining: Promise<void> | undefined;
 
   constructor(private readonly engine: RedisStreamsEngine, private readonly desk: Desk) {}
 
@@ -33,14 +34,15 @@ export class Seats {
       deeds.leaves++;
       if (rng.chance(0.5)) await sleep(rng.int(1, 200));
       if (this.ending) return;
-      await this.join(seat.place, seat.sync);
+      await (this.joining = this.join(seat.place, seat.sync));
       deeds.joins++;
     }
   }
 
-  /** Tells the ledger that all leave. */
+  /** Tells the ledger that all leave, the one that comes back just now too. */
   async end(): Promise<void> {
     this.ending = true;
+    await this.joining?.catch(() => undefined);
     await Promise.all(this.occupied.map((seat) => this.say(seat)));
   }
 

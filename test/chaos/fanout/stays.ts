@@ -35,12 +35,14 @@ export function visitsOf(entries: readonly Entry[], timeline: Timeline): Visits 
   const uninvited: string[] = [];
   let retries = 0;
   let stay: Stay | undefined;
+  /** After this it may be in once more, when it was out as it said so; nobody need wait for it. */
+  let leftAt = Infinity;
   let isIn = false;
   for (const { kind, on, at, sub, id, redelivery, detail } of entries) {
     switch (kind) {
       case 'in': {
         const [mode, session = '-'] = detail.split(' ');
-        stay = { sub, sync: mode === 'sync', session, from: on, until: Infinity, shown: new Map(), acked: new Map() };
+        stay = { sub, sync: mode === 'sync', session, from: on, until: leftAt, shown: new Map(), acked: new Map() };
         stays.push(stay);
         isIn = true;
         break;
@@ -50,6 +52,7 @@ export function visitsOf(entries: readonly Entry[], timeline: Timeline): Visits 
         isIn = false;
         break;
       case 'leaving':
+        leftAt = on;
         if (stay) stay.until = Math.min(stay.until, on);
         break;
       case 'shown': {
