@@ -58,7 +58,7 @@ const viaScript = async ({ redis }: Stage): Promise<{ send: Send; close(): Promi
 export const fanoutAckedBench: Bench = {
   name: 'fanout-acked',
   about: 'sending to a room of three processes until all have acknowledged, one after the other',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 5, short: 0 },
   headline: 'p50Ms',
   contenders: (short) => {
     const samples = short ? 200 : 2_000;

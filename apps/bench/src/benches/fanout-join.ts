@@ -6,7 +6,7 @@ const NAME = 'join()';
 export const fanoutJoinBench: Bench = {
   name: 'fanout-join',
   about: 'rooms joined per second by one process that asks for all of them at once',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 5, short: 0 },
   headline: 'joinsPerSecond',
   contenders: (short): readonly Contender[] => [
     {
