@@ -66,6 +66,24 @@ onTopologies(['standalone'], 'the end of a process in rooms', (world) => {
     expect(other.contexts.map(({ data, redelivery }) => [data, redelivery])).toEqual([[1, 1]]);
   });
 
+  it('a join that is under way when the stop comes ends with it: it joins, or is refused', async () => {
+    const server = await world().serverOf('');
+    const proxy = await startProxy(server.port);
+    world().onEnd(() => proxy.stop());
+    proxy.setFaults({ latencyMs: [10, 10] });
+    const ends: string[] = [];
+    for (let afterMs = 0; afterMs <= 1_000 && !ends.includes('joined'); afterMs += 10) {
+      const peer = world().peer({}, { connection: { url: proxy.url } });
+      const joins = [world().room(), world().room()].map((room) => peer.rooms.join(room, () => undefined).then(() => 'joined', (error: Error) => error.name));
+      await sleep(afterMs);
+      await peer.engine.stop();
+      const ended = await Promise.race([Promise.all(joins), sleep(ENDS_WITHIN_MS, ['still joining'])]);
+      expect(ended, `stopped after ${afterMs} ms`).not.toContain('still joining');
+      ends.push(...ended);
+    }
+    expect(new Set(ends)).toEqual(new Set(['joined', 'ClosedError']));
+  });
+
   it('ends by itself at any moment, while messages come, its connections break or are silent, and while it is stopped by signals', async () => {
     const rng = createRng(seedFromEnv('fanout process-end'));
     const server = await world().serverOf('');

@@ -109,9 +109,8 @@ onTopologies(BOTH, 'manual claim', (world) => {
       if ARGV[3] == 'queued' then redis.call('HSET', KEYS[2], ARGV[1], id .. ' 0 queued 0 0 1 - 0') end
       return redis.call('XREADGROUP', 'GROUP', ARGV[2], 'ghost:1', 'COUNT', '1', 'STREAMS', KEYS[1], '>')`;
     for (const [stream, record] of [['plain', ''], ['announced', 'queued']] as const) {
-      await world().cli(['EVAL', script, 2, lbs, keysOf(service).leases, stream, group, record], lbs);
+      expect(JSON.stringify(await world().cli(['EVAL', script, 2, lbs, keysOf(service).leases, stream, group, record], lbs))).toContain(stream);
     }
-    expect(await pendingByConsumer(world(), service)).toEqual({ 'ghost:1': 2 });
     await allDone(world(), service);
     expect(runs.streams.sort()).toEqual(['announced', 'plain']);
     expect(expired).toEqual([]); // nobody ever owned them

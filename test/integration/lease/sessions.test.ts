@@ -55,8 +55,8 @@ onTopologies(BOTH, 'sessions', (world) => {
   it('a slow handler of a live process is never taken over', async () => {
     const service = world().service();
     const runs = new Runs();
-    const handler = runs.handler(() => new Promise((resolve) => setTimeout(resolve, 2_000)));
-    const engine = { session: { ttlMs: 200 } };
+    const handler = runs.handler(() => new Promise((resolve) => setTimeout(resolve, 4_000)));
+    const engine = { session: { ttlMs: 1_500 } };
     const [a] = await Promise.all([world().consumer(service, handler, { engine }), world().consumer(service, handler, { engine })]);
     await a.leases.announce(service, 's');
     await allDone(world(), service);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ClosedError, InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { ClosedError, ConnectionError, InvalidOptionsError, RedisStreamsError, type OptionProblem } from '../errors/index.js';
 import { roomMatcher } from '../kernel/room-pattern.js';
 import { decodePayload, encodePayload, type WireMessage } from '../kernel/room-wire.js';
 import { checkKeys, checkStreamName, describe } from '../keys/names.js';
@@ -179,7 +179,9 @@ export class FanoutClient {
         },
       );
     };
-    await Promise.all((await this.allShards()).map((shard) => shard.watch(heard)));
+    const shards = await this.allShards();
+    if (this.stopping) throw new ClosedError('the fanout client');
+    await Promise.all(shards.map((shard) => shard.watch(heard)));
   }
 
   private async subscribe(room: string, tuning: ResolvedRoomTuning, handlers: RoomHandlers, made?: (subscriber: Subscriber) => void): Promise<RoomSubscription> {
@@ -232,17 +234,24 @@ export class FanoutClient {
   /** A session was lost, perhaps with all that the server knew: the next process must not be taken for the first. */
   private async registerAgain(): Promise<void> {
     try {
-      await patiently(() => registerFanout(this.context.redis, this.options, this.context.identity.name), this.ending.signal);
+      await this.register();
     } catch (error) {
       if (!this.stopping) this.context.onError(error as Error, { during: 'registering fanout.shards again' });
     }
   }
 
+  /** @throws ClosedError | ConnectionError | FanoutMismatchError */
   private registered(): Promise<void> {
-    return (this.registering ??= patiently(() => registerFanout(this.context.redis, this.options, this.context.identity.name), this.ending.signal).catch((error: unknown) => {
+    return (this.registering ??= this.register().catch((error: unknown) => {
       this.registering = undefined;
-      throw error;
+      if (error instanceof RedisStreamsError) throw error;
+      if (this.ending.signal.aborted) throw new ClosedError('the fanout client');
+      throw new ConnectionError(`registering fanout.shards failed: ${(error as Error).message}`, error);
     }));
+  }
+
+  private register(): Promise<void> {
+    return patiently(() => registerFanout(this.context.redis, this.options, this.context.identity.name), this.ending.signal);
   }
 }
 

@@ -103,8 +103,9 @@ export class FanoutShard implements SeatHost {
     return `fanout ${this.options.namespace === undefined ? '' : `${this.options.namespace}:`}${this.shard}`;
   }
 
-  /** The room's seat; made when there is none. */
+  /** The room's seat; made when there is none. @throws ClosedError once stopped: nobody would take it out again */
   seat(room: string): Seat {
+    if (this.stopped) throw new ClosedError('the fanout client');
     const known = this.seats.get(room);
     if (known) return known;
     const seat = new Seat(room, this);
