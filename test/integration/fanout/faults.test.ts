@@ -3,6 +3,8 @@ import { expect, it } from 'vitest';
 import { startProxy, type TcpProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
 import { shaOf, startCutter, type Cutter } from '../support/cutter.js';
+import type { RedisStreamsOptions } from '../support/engine.js';
+import { failure } from '../support/failure.js';
 import { gate, Seen } from './support/handlers.js';
 import type { Peer } from './support/peer.js';
 import { keysOf } from './support/keys.js';
@@ -16,10 +18,10 @@ async function proxied(world: World, session = { ttlMs: 6_000 }): Promise<{ prox
   return { proxy, peer: world.peer({}, { connection: { url: proxy.url }, session }) };
 }
 
-async function behindCutter(world: World): Promise<{ cutter: Cutter; peer: Peer }> {
+async function behindCutter(world: World, more: RedisStreamsOptions = {}): Promise<{ cutter: Cutter; peer: Peer }> {
   const cutter = await startCutter(server(world));
   world.onEnd(() => cutter.stop());
-  return { cutter, peer: world.peer({}, { connection: { url: cutter.url }, session: { ttlMs: 6_000 } }) };
+  return { cutter, peer: world.peer({}, { connection: { url: cutter.url }, session: { ttlMs: 6_000 }, ...more }) };
 }
 
 onTopologies(['standalone'], 'broken connections', (world) => {
@@ -136,6 +138,27 @@ onTopologies(['standalone'], 'broken connections', (world) => {
     await subscription.leave();
     expect(cutter.cuts).toBe(3);
     expect((await sender.rooms.state(room)).members).toEqual([]);
+  });
+
+  it('every answer to a join is lost, and nobody wants the room any more: the process is no member that nobody there knows of', async () => {
+    let troubles = 0;
+    const [sender, { cutter, peer: a }] = [world().peer(), await behindCutter(world(), { commandTimeoutMs: 300, onError: () => void troubles++ })];
+    const [alone, listened] = [world().room(), world().room()];
+    a.engine.addRoomHandler({ room: listened, sync: false }, { message: () => undefined });
+    await a.engine.start();
+    for (const room of [alone, listened]) {
+      cutter.cutAfter(shaOf('fanout-join'), 1_000);
+      const joining = failure(a.rooms.join(room, () => undefined));
+      await sender.sees(room, 'the server has taken it in', ({ members }) => members.some(({ sync }) => sync));
+      const left = a.rooms.leave(room);
+      expect(await joining).toMatchObject({ code: 'CLOSED' });
+      // The join is given up, its outcome unknown.
+      const before = troubles;
+      await waitUntil(() => troubles > before, { what: 'a join has failed' });
+      cutter.cutAfter(shaOf('fanout-join'), 0);
+      await left;
+      expect((await sender.rooms.state(room)).members.map(({ sync }) => sync)).toEqual(room === alone ? [] : [false]);
+    }
   });
 
   it('commands go unanswered for a while: acknowledgements and sends arrive afterwards, nothing twice', async () => {

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { Log, startChild } from './fixtures/child.js';
 import { Seen } from './support/handlers.js';
+import { keysOf } from './support/keys.js';
 import { onTopologies } from './support/world.js';
 
 const TTL_MS = 600;
@@ -58,5 +59,20 @@ onTopologies(['standalone'], 'processes in a room', (world) => {
     await a.engine.stop();
     // Of the dead nothing is left either.
     expect((await world().keysOf(namespace)).filter((key) => !key.includes(':sender:') && !key.endsWith(':fanout') && !key.includes(':outcomes:'))).toEqual([]);
+  });
+
+  it('many died at once: who looks takes all of them out, not some at each heartbeat', async () => {
+    const namespace = world().namespace();
+    const room = world().room();
+    const { tag, sessions, sync } = keysOf(room, { namespace });
+    const dead = Array.from({ length: 250 }, (_, n) => `dead:${n}`);
+    await world().cli(['ZADD', sessions, ...dead.flatMap((session) => [Date.now() - 60_000, session])]);
+    await world().cli(['SADD', sync, ...dead]);
+    for (const session of dead) await world().cli(['SADD', `${tag}:rooms:${session}`, room]);
+    // Its next heartbeat is long after this test.
+    const a = world().peer({ namespace }, { session: { ttlMs: 120_000 } });
+    await a.rooms.join(room, () => undefined);
+    await a.sees(room, 'all the dead are out', ({ members }) => members.length === 1, 5_000);
+    expect(await a.rooms.send(room, 1, { await: 'acked' })).toMatchObject({ acknowledged: 1, ejected: [] });
   });
 });

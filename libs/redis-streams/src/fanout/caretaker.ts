@@ -92,6 +92,7 @@ export class Caretaker {
     for (const watcher of watchers) tell(watcher, found.born);
     if (found.born.length === 500) this.again = true;
     for (const dead of found.dead) await this.bury(dead);
+    if (found.dead.length === 100) this.again = true;
     for (let i = 0; i < found.overdue.length; i += BATCH) await this.expire(found.overdue.slice(i, i + BATCH));
     if (found.overdue.length > 0) this.again = true;
     this.skip = found.old.length === 500 ? this.skip + 500 : 0;

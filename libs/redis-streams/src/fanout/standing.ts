@@ -38,6 +38,8 @@ export class Standing {
   private current: SeatMode = 'out';
   /** The next step leads out, whatever comes after. */
   private leaving = false;
+  /** What the server notes of us may be something else: an answer was lost, or a word of it was older than our last step. */
+  private doubtful = false;
   private hearing = false;
   private early: WireMessage[] | undefined;
   private settling: Promise<void> | undefined;
@@ -66,6 +68,7 @@ export class Standing {
   /** The server has taken us out. */
   lost(): void {
     this.current = 'out';
+    this.doubtful = true;
     this.early = undefined;
   }
 
@@ -92,8 +95,8 @@ export class Standing {
       this.changed = false;
       try {
         const to = this.leaving ? host.without() : host.wanted();
-        if (to !== this.current || this.leaving) await this.step(to);
-        if (this.leaving || host.wanted() !== this.current) this.changed = true;
+        if (to !== this.current || this.leaving || this.doubtful) await this.step(to);
+        if (this.leaving || this.doubtful || host.wanted() !== this.current) this.changed = true;
         else host.arrived();
         failures = 0;
       } catch (error) {
@@ -114,9 +117,10 @@ export class Standing {
   private async step(to: SeatMode): Promise<void> {
     const { host } = this;
     if (to === 'out') {
-      if (this.current !== 'out') await host.leave();
+      // Also when we think that we are out: as a member that nobody here knows of we would hold the room up.
+      if (this.current !== 'out' || this.doubtful) await host.leave();
       this.current = 'out';
-      this.leaving = false;
+      this.leaving = this.doubtful = false;
       return host.excused();
     }
     if (!this.hearing) {
@@ -124,12 +128,13 @@ export class Standing {
       this.hearing = true;
     }
     this.early = [];
+    this.doubtful = true;
     const { after, owed } = await host.join(to === 'sync');
     if (!this.early) return; // the session was lost meanwhile
     if (to === 'async') host.excused();
     const fresh = this.current === 'out';
     this.current = to;
-    this.leaving = false;
+    this.leaving = this.doubtful = false;
     host.arrived(after, fresh);
     if (owed) host.heard(owed);
     this.releaseEarly();
