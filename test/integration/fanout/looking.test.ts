@@ -73,6 +73,9 @@ onTopologies(BOTH, 'looking at rooms', (world) => {
     for (const peer of [a, b]) expect(peer.all('room.ejected')).toMatchObject([{ reason: 'removed', rejoins: false }]);
     expect(seen.last.signal.reason).toMatchObject({ reason: 'removed' });
     held.open();
+    // Nor is the room noted with the sessions that were in it.
+    const sessions = [...a.all('session.joined'), ...b.all('session.joined')].map(({ session }) => session);
+    await waitUntil(async () => (await world().keysOf(namespace)).every((key) => !sessions.some((session) => key.endsWith(`:rooms:${session}`))), { what: 'no session has rooms' });
     expect(await sender.rooms.remove(room)).toBe(0);
     expect((await sender.rooms.metrics()).rooms).toBe(0);
     // It can begin again.
@@ -201,5 +204,43 @@ onTopologies(['standalone'], 'what cannot be', (world) => {
     expect(seen.data).toEqual(['good']);
     await sender.idle(room);
     expect(await world().cli(['ZSCORE', rooms, room])).not.toBeNull();
+  });
+
+  it('what is no message at all in a backlog goes to the dead letters as it is, and those around it are shown', async () => {
+    const namespace = world().namespace();
+    const [sender, a] = [world().peer({ namespace }), world().peer({ namespace })];
+    const room = world().room();
+    const { backlog, dead, owing, state } = keysOf(room, { namespace });
+    const rubbish = ['', 'rubbish', '1 0', '1 0 - ', 'm1 0 - 2 {}', '1 x - 2 {}'];
+    await sender.rooms.send(room, 'before', { priority: -7 });
+    for (const entry of rubbish) await world().cli(['ZADD', backlog, -5, entry]);
+    const last = sender.rooms.send(room, 'after', { await: 'acked' });
+    await sender.sees(room, 'all wait', (now) => now.backlog === rubbish.length + 2);
+    const seen = new Seen();
+    await a.rooms.join(room, seen.handler());
+    expect(await last).toMatchObject({ acknowledged: 1, ejected: [] });
+    await sender.idle(room);
+    expect(seen.data).toEqual(['before', 'after']);
+    expect([await world().cli(['EXISTS', owing]), await world().cli(['HEXISTS', state, 'id'])]).toEqual([0, 0]);
+    const letters = (await world().cli(['XRANGE', dead, '-', '+'])) as Array<[string, string[]]>;
+    expect(letters.map(([, fields]) => fields).sort()).toEqual(rubbish.map((entry) => ['reason', 'unreadable', 'room', room, 'priority', '-5', 'entry', entry]).sort());
+  });
+
+  it('a word in a room\'s channel that was older than the last join: the process is no member that nobody there knows of', async () => {
+    const namespace = world().namespace();
+    const [sender, a] = [world().peer({ namespace }), world().peer({ namespace })];
+    const room = world().room();
+    for (const whenEjected of ['leave', 'rejoin'] as const) {
+      for (const removed of [true, false]) {
+        await a.rooms.join(room, () => undefined, { whenEjected });
+        const { members: [member] } = await sender.rooms.state(room);
+        await world().cli(['SPUBLISH', keysOf(room, { namespace }).state, removed ? 'x' : `e${member!.session} 1`]);
+        const ejections = removed ? ['removed', false] : ['expired', whenEjected === 'rejoin'];
+        await waitUntil(() => { const last = a.all('room.ejected').at(-1); return last?.reason === ejections[0] && last?.rejoins === ejections[1]; }, { what: 'it believes it' });
+        await sender.sees(room, 'what it is, it knows', ({ members }) => members.length === (ejections[1] ? 1 : 0));
+        if (ejections[1]) expect(await sender.rooms.send(room, 1, { await: 'acked' })).toMatchObject({ acknowledged: 1, ejected: [] });
+        await a.rooms.leave(room);
+      }
+    }
   });
 });

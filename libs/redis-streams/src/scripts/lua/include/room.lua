@@ -51,7 +51,7 @@ local function release(room)
     if due == 0 and holds then break end
     local first = redis.call('ZPOPMIN', room.backlog)
     waiting, room.moved = waiting - 1, true
-    local id, tries, sender, rest = string.match(first[1], '^(%d+) (%d+) (%S+) (.*)$')
+    local id, tries, sender, rest = string.match(first[1], '^(%d+) (%d+) (%S+) (%d+ .*)$')
     local turn = next_number(room)
     if id then publish(room.state, 'm' .. id .. ' ' .. turn .. ' ' .. first[2] .. ' ' .. tries .. ' ' .. rest) end
     if not id then
