@@ -202,6 +202,24 @@ onTopologies(['standalone'], 'the subscribers of one process', (world) => {
     held.open();
   });
 
+  it('a handler that fails after its own ctx.ack() is reported, and neither called again nor ejected; one that ends because it was aborted is not', async () => {
+    const errors: string[] = [];
+    const [sender, a] = [world().peer(), world().peer({}, { onError: (error) => void errors.push(error.message) })];
+    const room = world().room();
+    const seen = new Seen();
+    const subscription = await a.rooms.join(room, seen.handler(async (context, n) => {
+      if (n < 3) context.ack();
+      if (n === 1) throw new Error('failed afterwards');
+      if (n === 2) return untilAborted(context);
+      throw new Error('failed');
+    }), { onFailure: 'ack' });
+    for (let n = 1; n <= 3; n++) expect(await sender.rooms.send(room, n, { await: 'acked' })).toMatchObject({ acknowledged: 1, ejected: [] });
+    await subscription.leave();
+    await waitUntil(() => errors.length === 2, { what: 'both were reported' });
+    expect([errors, seen.data]).toEqual([['failed afterwards', 'failed'], [1, 2, 3]]);
+    expect([...a.all('room.retried'), ...a.all('room.ejected')]).toEqual([]);
+  });
+
   it('manual acknowledgement that never comes: the signal of the message is aborted, and its time is not that of a later one', async () => {
     const [sender, a] = [world().peer(), world().peer()];
     const room = world().room();

@@ -190,8 +190,11 @@ export class Subscriber {
   private async failed(run: Run, attempt: number, waited: boolean, thrown: unknown): Promise<void> {
     const error = toError(thrown);
     const { events, room } = this.host;
-    // After an abort nobody wants it any more: the handler ended as it was asked to.
-    if (!run.open && waited) return;
+    if (!run.open && waited) {
+      // After an abort nobody wants it any more: the handler ended as it was asked to. After its own `ack()` it failed for nobody but the operator.
+      if (!run.isAborted) this.host.onError(error, { room, attempt, during: `the handler of message ${run.message.id}, which it had acknowledged` });
+      return;
+    }
     const { onFailure, maxAttempts, backoff } = this.tuning;
     if (onFailure === 'nack-retry' && attempt < maxAttempts && !run.message.outOfBand) {
       const delayMs = backoffDelay(backoff, attempt, Math.random());
