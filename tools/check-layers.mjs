@@ -15,13 +15,17 @@ const MAY_IMPORT = {
   observability: ['errors', 'options'],
   scripts: [],
   redis: ['errors', 'kernel', 'keys', 'scripts', 'observability', 'options'],
+  handling: ['errors', 'kernel', 'options'],
   session: ['errors', 'kernel', 'keys', 'redis', 'observability', 'options'],
   lease: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
-  partition: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
+  partition: ['errors', 'kernel', 'keys', 'redis', 'session', 'handling', 'observability', 'options'],
   fanout: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
-  engine: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'observability', 'options'],
-  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'observability', 'options', 'engine'],
-  index: ['errors', 'lease', 'partition', 'fanout', 'observability', 'options', 'engine', 'module'],
+  queue: ['errors', 'kernel', 'keys', 'redis', 'session', 'handling', 'observability', 'options'],
+  'dead-letters': ['errors', 'kernel', 'keys', 'redis', 'handling', 'partition', 'fanout', 'observability', 'options'],
+  'engine-options': ['errors', 'keys', 'session', 'lease', 'partition', 'fanout', 'queue', 'options'],
+  engine: ['engine-options', 'errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options'],
+  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options', 'engine'],
+  index: ['errors', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options', 'engine', 'module'],
 };
 /** Packages a layer may name; the pure ones may name none. */
 const PACKAGES = {

@@ -33,7 +33,7 @@ describe('the documents tell all of partitions', () => {
     expect(group.size).toBeGreaterThan(5);
     expect([...group].filter((name) => !rows.has(name))).toEqual([]);
 
-    const registration = matches(read('scripts/lua/partition-register.lua'), /'(definition|by|at)'/g);
+    const registration = matches(read('scripts/lua/register.lua'), /'(definition|by|at)'/g);
     expect(registration.filter((name) => !rows.has(name))).toEqual([]);
     expect(missing(namesOf('partition/registration.ts', 'StreamDefinition').map((name) => `\`${name}\``), wire)).toEqual([]);
     const message = new Set(matches(read('scripts/lua/partition-produce.lua'), /'(key|data|headers)', /g));

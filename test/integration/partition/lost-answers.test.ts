@@ -219,7 +219,7 @@ onTopologies(['standalone'], 'lost answers', (world) => {
   it('of a registration: it is ours, and a differing one is still refused', async () => {
     const name = world().name();
     const proxy = await cutter();
-    proxy.cutAfter(shaOf('partition-register'));
+    proxy.cutAfter(shaOf('register'));
     await world().engine({ connection: { url: proxy.url } }).partitions().register({ name, partitions: 3 });
     expect(proxy.cuts).toBe(1);
     expect(await failure(world().engine().partitions().register({ name, partitions: 4 }))).toBeInstanceOf(StreamMismatchError);

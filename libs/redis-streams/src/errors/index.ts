@@ -1,3 +1,8 @@
+import { RedisStreamsError } from './base.js';
+
+export { RedisStreamsError };
+export * from './queue.js';
+
 /** Every error this package throws on purpose. `code` is stable; `retriable` says whether the same call may succeed later. */
 export type ErrorCode =
   | 'INVALID_OPTIONS'
@@ -17,7 +22,11 @@ export type ErrorCode =
   | 'HANDLER_TIMEOUT'
   | 'ROOM_EJECTED'
   | 'ACK_TIMEOUT'
-  | 'FANOUT_MISMATCH';
+  | 'FANOUT_MISMATCH'
+  | 'MESSAGE_LOST'
+  | 'QUEUE_NOT_REGISTERED'
+  | 'QUEUE_MISMATCH'
+  | 'NOT_REPLICATED';
 
 /** What a handler threw, as an Error. Anything may be thrown, also what `String` cannot convert. */
 export function toError(thrown: unknown): Error {
@@ -26,19 +35,6 @@ export function toError(thrown: unknown): Error {
     return new Error(String(thrown), { cause: thrown });
   } catch {
     return new Error(`a thrown ${typeof thrown} without a text`, { cause: thrown });
-  }
-}
-
-/** Base class: catch this one to catch all of them. */
-export class RedisStreamsError extends Error {
-  constructor(
-    readonly code: ErrorCode,
-    message: string,
-    readonly retriable: boolean,
-    options?: { cause?: unknown },
-  ) {
-    super(message, options);
-    this.name = new.target.name;
   }
 }
 
@@ -80,10 +76,11 @@ export class CommandTimeoutError extends RedisStreamsError {
 export class FencedError extends RedisStreamsError {
   constructor(
     readonly resource: string,
-    readonly token: number,
+    /** Undefined where ownership has no number: messages of a queue. */
+    readonly token: number | undefined,
     readonly operation: string,
   ) {
-    super('FENCED', `${operation} of "${resource}" refused: token ${token} is stale, it has another owner by now, or is finished`, false);
+    super('FENCED', `${operation} of "${resource}" refused: ${token === undefined ? '' : `token ${token} is stale, `}it has another owner by now, or is finished`, false);
   }
 }
 
@@ -136,10 +133,10 @@ export class BackpressureError extends RedisStreamsError {
   }
 }
 
-/** The object was closed; nothing was sent. */
+/** The object was closed; nothing was sent, unless the message says that it was under way. */
 export class ClosedError extends RedisStreamsError {
-  constructor(what: string) {
-    super('CLOSED', `${what} is closed`, false);
+  constructor(what: string, detail?: string) {
+    super('CLOSED', `${what} is closed${detail ? `: ${detail}` : ''}`, false);
   }
 }
 

@@ -1,11 +1,10 @@
-import { ClosedError, InvalidOptionsError, StreamMismatchError, StreamNotRegisteredError, type OptionProblem } from '../errors/index.js';
+import { StreamMismatchError, StreamNotRegisteredError, type OptionProblem } from '../errors/index.js';
 import { PARTITIONERS, type Partitioner } from '../kernel/partitioner.js';
 import { checkKeys, checkPartName, describe } from '../keys/names.js';
 import { fullName, registrationKey } from '../keys/partition-keys.js';
 import type { StreamRegistration } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
-import { patiently } from '../redis/patiently.js';
-import { sleep } from '../redis/sleep.js';
+import { Registry, type RegistryKind } from '../redis/registry.js';
 
 /** What Redis keeps about a stream: equal in every process, or it is refused. */
 export interface StreamDefinition {
@@ -31,8 +30,6 @@ export interface ResolvedRegistration {
   readonly definition: StreamDefinition;
   readonly partition: Partitioner;
 }
-
-const LOOK_MS = 200;
 
 export function resolveRegistration(input: StreamRegistration, namespace: string | undefined, connections: readonly string[], path: string): { value: ResolvedRegistration; problems: OptionProblem[] } {
   const problems: OptionProblem[] = checkKeys(input, ['name', 'namespace', 'connection', 'partitions', 'shards', 'partitioner', 'retention'], path);
@@ -78,74 +75,23 @@ function partitionerOf(given: StreamRegistration['partitioner']): Partitioner {
   return (key, partitions) => given.partition(key, partitions);
 }
 
+const STREAMS: RegistryKind<StreamDefinition, ResolvedRegistration, KnownStream> = {
+  what: 'stream',
+  nameOf: ({ stream }) => stream,
+  keyOf: registrationKey,
+  known: (stream, definition, own) => ({ ...definition, stream, partition: own?.partition ?? builtIn(definition.partitioner) }),
+  registered: (known, { partition }) => void (known.partition = partition),
+  mismatch: (stream, differences, by) => new StreamMismatchError(stream, differences, by),
+  missing: (stream, who) => new StreamNotRegisteredError(stream, who),
+};
+
 /** Streams of one connection: those registered here, and those somebody else registered. */
-export class StreamRegistry {
-  private readonly own = new Map<string, ResolvedRegistration>();
-  private readonly known = new Map<string, KnownStream>();
-
-  constructor(
-    private readonly redis: RedisConnection,
-    private readonly by: string,
-    private readonly waitMs: number,
-  ) {}
-
-  /** Notes a registration of this process; `registerAll` tells Redis. @throws InvalidOptionsError when it differs from another of this process */
-  add(registration: ResolvedRegistration): void {
-    const other = this.own.get(registration.stream);
-    const differences = other ? differ(registration.definition, other.definition) : [];
-    if (differences.length > 0) throw new InvalidOptionsError([{ path: `stream "${registration.stream}"`, message: `is registered twice in this application, and differs: ${differences.join('; ')}` }]);
-    this.own.set(registration.stream, registration);
-  }
-
-  /** Registers all of this process; also again, since Redis may have been emptied. @throws StreamMismatchError */
-  async registerAll(): Promise<void> {
-    await Promise.all([...this.own.values()].map((registration) => this.register(registration)));
-  }
-
-  /** @throws StreamMismatchError, and then nothing of it is kept */
-  async register(registration: ResolvedRegistration): Promise<void> {
-    const { stream, definition, partition } = registration;
-    const found = (await this.ask(stream, definition))!;
-    const differences = differ(definition, found.definition);
-    if (differences.length > 0) throw new StreamMismatchError(stream, differences, found.by);
-    this.own.set(stream, registration);
-    this.know(stream, found.definition).partition = partition;
-  }
-
-  /** A stream by its full name; waits a while for somebody to register it. @throws StreamNotRegisteredError */
-  async get(stream: string, who: string, signal?: AbortSignal): Promise<KnownStream> {
-    const until = performance.now() + this.waitMs;
-    for (;;) {
-      const known = this.known.get(stream);
-      if (known) return known;
-      // Its registration is under way in `registerAll`, or has just been refused there.
-      const found = await this.ask(stream, undefined, signal);
-      if (found) return this.know(stream, found.definition);
-      if (signal?.aborted) throw new ClosedError(who);
-      if (performance.now() >= until) throw new StreamNotRegisteredError(stream, who);
-      await sleep(LOOK_MS, signal);
-    }
-  }
-
-  /** The one object of a stream: a producer that holds it learns of a partitioner given later. */
-  private know(stream: string, definition: StreamDefinition): KnownStream {
-    const known = this.known.get(stream) ?? { ...definition, stream, partition: this.own.get(stream)?.partition ?? builtIn(definition.partitioner) };
-    this.known.set(stream, known);
-    return known;
-  }
-
-  /** Waits for a server that is not there yet, as long as a send would. */
-  private async ask(stream: string, definition: StreamDefinition | undefined, signal?: AbortSignal): Promise<{ definition: StreamDefinition; by: string } | undefined> {
-    const args = [definition ? JSON.stringify(definition) : '', this.by];
-    const [status, text, by] = (await patiently(() => this.redis.scripts.run('partition-register', [registrationKey(stream)], args), signal)) as [string, string?, string?];
-    return status === 'NONE' ? undefined : { definition: JSON.parse(String(text)) as StreamDefinition, by: String(by) };
+export class StreamRegistry extends Registry<StreamDefinition, ResolvedRegistration, KnownStream> {
+  constructor(redis: RedisConnection, by: string, waitMs: number) {
+    super(redis, by, waitMs, STREAMS);
   }
 }
 
 function builtIn(partitioner: string): Partitioner | undefined {
   return Object.hasOwn(PARTITIONERS, partitioner) ? PARTITIONERS[partitioner as keyof typeof PARTITIONERS] : undefined;
-}
-
-function differ(mine: StreamDefinition, theirs: StreamDefinition): string[] {
-  return (Object.keys(mine) as Array<keyof StreamDefinition>).filter((key) => mine[key] !== theirs[key]).map((key) => `${key}: ${mine[key]} here, ${theirs[key]} as registered`);
 }

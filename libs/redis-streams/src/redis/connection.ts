@@ -10,6 +10,7 @@ import { isCluster, nodeOfSlot, refreshSlots, type Client } from './compat.js';
 import { Doorbell } from './doorbell.js';
 import { probeServer } from './probe.js';
 import { ReadChannel } from './read-channel.js';
+import { ReplicatedChannel, type ReplicatedOptions } from './replicated-channel.js';
 import { ScriptRunner } from './script-runner.js';
 import { slotOf } from './slot.js';
 
@@ -18,7 +19,7 @@ export class RedisConnection {
   private commandChannel: CommandChannel | undefined;
   private bell: Doorbell | undefined;
   private runner: ScriptRunner | undefined;
-  private readonly blocking = new Set<BlockingChannel | ReadChannel | Channels>();
+  private readonly blocking = new Set<BlockingChannel | ReadChannel | ReplicatedChannel | Channels>();
   private closed = false;
 
   constructor(
@@ -62,6 +63,20 @@ export class RedisConnection {
     return channel;
   }
 
+  /** A connection for commands on keys in the slot of `key` that replicas are to have. */
+  replicatedFor(key: string, options: ReplicatedOptions): ReplicatedChannel {
+    this.throwIfClosed();
+    const channel = new ReplicatedChannel(
+      () => this.dedicated(key, { connectionName: 'nestjs-redis-streams:replicated' }),
+      () => this.refreshTopology(),
+      () => this.blocking.delete(channel),
+      this.commandTimeoutMs,
+      options,
+    );
+    this.blocking.add(channel);
+    return channel;
+  }
+
   /** A connection for pub/sub channels in the slot of `key`. */
   channelsFor(key: string, restored: ChannelsHooks['restored']): Channels {
     this.throwIfClosed();
@@ -101,8 +116,8 @@ export class RedisConnection {
     const node = isCluster(template) ? nodeOfSlot(template, slotOf(key)) : template;
     if (!node) throw new ConnectionError(`no cluster node is known to serve the slot of "${key}" at present`);
     return node.duplicate({
-      ...more,
       connectionName: 'nestjs-redis-streams:blocking',
+      ...more,
       retryStrategy: () => null,
       reconnectOnError: () => false,
       enableOfflineQueue: true,

@@ -1,9 +1,14 @@
 import { createHash } from 'node:crypto';
 import { LUA } from '../scripts/lua.generated.js';
-import type { CallOptions, CommandChannel } from './command-channel.js';
+import type { CallOptions } from './command-channel.js';
 import type { Argument } from './compat.js';
 
 export type ScriptName = keyof typeof LUA;
+
+/** Where commands go: a CommandChannel, or a ReplicatedChannel. */
+export interface Caller {
+  call(command: string, args: readonly Argument[], options?: CallOptions): Promise<unknown>;
+}
 
 interface Source {
   readonly text: string;
@@ -30,7 +35,7 @@ let plain: Record<ScriptName, Source> | undefined;
 export class ScriptRunner {
   private scripts = FLAGGED;
 
-  constructor(private readonly channel: CommandChannel) {}
+  constructor(private readonly channel: Caller) {}
 
   async run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
     try {

@@ -11,19 +11,14 @@
 --       | words: the sequence, then per message an entry id, or FULL, or BAD: the partition's key holds no stream;
 --       dropped messages follow as "!partition:n"
 --@include clock
+--@include batch
 --@include position
 --@include trim
 local call, byte = redis.call, string.byte
-local sequence, width = tonumber(ARGV[1]), tonumber(ARGV[7])
-local known, field = call('HMGET', KEYS[1], 'last')[1], 'answers' .. sequence % 4
-local last = tonumber(known or '0')
-if sequence <= last then
-  local answers = call('HMGET', KEYS[1], field)[1]
-  if answers and string.find(answers, ARGV[1] .. ' ', 1, true) == 1 then return answers end
-  return 'LATE'
-end
-if sequence > math.max(last, tonumber(ARGV[2])) + 1 then return 'GAP' end
+local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
+if before then return before end
 
+local width = tonumber(ARGV[7])
 local max, drop = tonumber(ARGV[5]), ARGV[6] == 'drop-oldest'
 local places, rooms, drops, out, at = ARGV[8], {}, nil, { ARGV[1] }, 9
 local BAD = -math.huge
@@ -72,8 +67,4 @@ for s, dropped in pairs(drops or {}) do
   call('HINCRBY', KEYS[2], partition, int(dropped))
   out[#out + 1] = '!' .. partition .. ':' .. int(dropped)
 end
-local answers = table.concat(out, ' ')
-call('HSET', KEYS[1], field, answers, 'last', ARGV[1])
-local keep_ms = known and ARGV[3] or ARGV[4]
-if keep_ms ~= '0' then call('PEXPIRE', KEYS[1], keep_ms) end
-return answers
+return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])

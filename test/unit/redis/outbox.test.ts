@@ -2,17 +2,18 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackpressureError, ClosedError } from '../../../libs/redis-streams/dist/errors/index.js';
 import { Outgoing } from '../../../libs/redis-streams/dist/partition/encode.js';
-import { Outbox, type Batch } from '../../../libs/redis-streams/dist/partition/outbox.js';
+import type { SentMessage } from '../../../libs/redis-streams/dist/partition/types.js';
+import { Outbox, type Batch } from '../../../libs/redis-streams/dist/redis/outbox.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const message = (text: string): Outgoing => new Outgoing('k', text, '');
-const textsOf = (batch: Batch): string[] => batch.messages.map(({ data }) => data);
+const textsOf = (batch: Batch<Outgoing>): string[] => batch.items.map(({ data }) => data);
 
 /** An outbox whose batches end when told. */
-function manual(): { outbox: Outbox; sent: Batch[]; end(index: number, error?: Error): Promise<void> } {
-  const sent: Batch[] = [];
+function manual(): { outbox: Outbox<Outgoing, SentMessage>; sent: Array<Batch<Outgoing>>; end(index: number, error?: Error): Promise<void> } {
+  const sent: Array<Batch<Outgoing>> = [];
   const ends: Array<() => void> = [];
-  const outbox = new Outbox('test', (batch) => new Promise((resolve) => {
+  const outbox = new Outbox<Outgoing, SentMessage>('test', (batch) => new Promise((resolve) => {
     sent.push(batch);
     ends.push(resolve);
   }));
@@ -20,7 +21,7 @@ function manual(): { outbox: Outbox; sent: Batch[]; end(index: number, error?: E
     outbox,
     sent,
     end: async (index, error) => {
-      for (const item of sent[index]!.messages) {
+      for (const item of sent[index]!.items) {
         if (error) item.reject(error);
         else item.resolve({ partition: 0, id: item.data });
       }
@@ -38,19 +39,19 @@ describe('Outbox', () => {
       async (groups, pauses) => {
         const batches: string[][] = [];
         let running = 0;
-        const outbox = new Outbox('test', async (batch) => {
+        const outbox = new Outbox<Outgoing, SentMessage>('test', async (batch) => {
           const second = ++running > 1;
           expect(running).toBeLessThanOrEqual(2);
-          const { messages } = batch;
-          const bytes = messages.reduce((sum, { size }) => sum + size, 0);
+          const { items } = batch;
+          const bytes = items.reduce((sum, { size }) => sum + size, 0);
           expect(bytes).toBe(batch.bytes);
-          expect(messages.length).toBeGreaterThan(0);
-          expect(messages.length).toBeLessThanOrEqual(512);
-          if (messages.length > 1) expect(bytes).toBeLessThanOrEqual(1_048_576);
+          expect(items.length).toBeGreaterThan(0);
+          expect(items.length).toBeLessThanOrEqual(512);
+          if (items.length > 1) expect(bytes).toBeLessThanOrEqual(1_048_576);
           batches.push(textsOf(batch));
           await turn();
           if (second) await turn();
-          for (const item of messages) item.resolve({ partition: 0, id: item.data });
+          for (const item of items) item.resolve({ partition: 0, id: item.data });
           running--;
         });
         const all: string[] = [];
@@ -85,13 +86,13 @@ describe('Outbox', () => {
     expect(sent).toHaveLength(1);
     for (let i = 511; i < 2_000; i++) void outbox.add(message(`${i}`));
     await turn();
-    expect(sent.map(({ messages }) => messages.length)).toEqual([1, 512]);
+    expect(sent.map(({ items }) => items.length)).toEqual([1, 512]);
     await end(1);
-    expect(sent.map(({ messages }) => messages.length)).toEqual([1, 512, 512]);
+    expect(sent.map(({ items }) => items.length)).toEqual([1, 512, 512]);
     await end(0);
     await end(2);
     await end(3);
-    expect(sent.map(({ messages }) => messages.length)).toEqual([1, 512, 512, 512, 464]);
+    expect(sent.map(({ items }) => items.length)).toEqual([1, 512, 512, 512, 464]);
     await end(4);
     await outbox.flush();
   });

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Registers a partitioned stream: the first registration wins.
+-- Registers a partitioned stream or a queue: the first registration wins.
 -- KEYS  1 registration
 -- ARGV  1 definition (JSON) or '' to ask only  2 who registers it
 -- Reply {'OK' | 'EXISTS', definition, who} | {'NONE'}

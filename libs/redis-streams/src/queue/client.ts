@@ -1,0 +1,73 @@
+import { ClosedError, InvalidOptionsError } from '../errors/index.js';
+import { checkPartName } from '../keys/names.js';
+import { fullName } from '../keys/partition-keys.js';
+import type { QueueProducerOptions, QueueRegistration } from '../options.js';
+import type { RedisConnection } from '../redis/connection.js';
+import type { ResolvedQueueDefaults } from './options.js';
+import { QueueProducer } from './producer.js';
+import { resolveQueueProducer } from './producer-options.js';
+import { resolveQueueRegistration, type QueueRegistry } from './registration.js';
+
+/** A queue by name. */
+export interface QueueRef {
+  readonly queue: string;
+  /** Default: the option `queue.namespace`. */
+  readonly namespace?: string;
+}
+
+export interface QueueClientContext {
+  readonly redis: RedisConnection;
+  readonly registry: QueueRegistry;
+  readonly connection: string;
+  readonly defaults: ResolvedQueueDefaults;
+}
+
+/** Queues of one connection. Works in processes that consume nothing. */
+export class QueueClient {
+  private readonly producers = new Map<string, QueueProducer>();
+  private closed = false;
+
+  /** @internal */
+  constructor(private readonly context: QueueClientContext) {}
+
+  /**
+   * Registers a queue at run time. Doing it again, here or elsewhere, changes nothing.
+   * @throws QueueMismatchError when it is registered otherwise | InvalidOptionsError
+   */
+  async register(registration: QueueRegistration): Promise<void> {
+    const { registry, connection, defaults } = this.context;
+    const { value, problems } = resolveQueueRegistration({ connection, ...registration }, defaults.namespace, [connection], `queue "${String(registration?.name)}"`);
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    await registry.register(value);
+  }
+
+  /** The producer of a queue; the same one every time for the same options, until it is closed. @throws InvalidOptionsError | ClosedError */
+  queue(ref: string | QueueRef, options?: QueueProducerOptions): QueueProducer {
+    const name = this.nameOf(ref);
+    const { redis, registry, defaults } = this.context;
+    const { value, problems } = resolveQueueProducer(options, `producer of "${name}"`, defaults.producer);
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    const key = `${name} ${JSON.stringify(value)}`;
+    const known = this.producers.get(key);
+    if (known && !known.closed) return known;
+    if (this.closed) throw new ClosedError('the queue client');
+    const producer = new QueueProducer(redis, name, value, (signal) => registry.get(name, 'producer', signal));
+    this.producers.set(key, producer);
+    return producer;
+  }
+
+  /** @internal Closes all producers. @throws when sends had to be rejected */
+  async close(timeoutMs: number): Promise<void> {
+    this.closed = true;
+    const closed = await Promise.all([...this.producers.values()].map((producer) => producer.close({ timeoutMs })));
+    const unsent = closed.reduce((sum, producer) => sum + producer.unsent, 0);
+    if (unsent > 0) throw new ClosedError('the queue client', `${unsent} messages could not be sent within ${timeoutMs} ms, and were rejected`);
+  }
+
+  private nameOf(ref: string | QueueRef): string {
+    const { queue, namespace } = typeof ref === 'string' ? { queue: ref, namespace: undefined } : ref;
+    const problems = [...checkPartName(queue, 'queue'), ...(namespace === undefined ? [] : checkPartName(namespace, 'namespace'))];
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    return fullName(namespace ?? this.context.defaults.namespace, queue);
+  }
+}

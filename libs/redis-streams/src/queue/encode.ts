@@ -1,0 +1,102 @@
+import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { checkKeys, describe } from '../keys/names.js';
+import type { QueueSendOptions, SentQueueMessage } from './types.js';
+
+const MAX_KEY_LENGTH = 1_024;
+const MAX_MESSAGE_LENGTH = 16_777_216;
+const MAX_DELAY_MS = 31_536_000_000;
+const OPTIONS = ['headers', 'id', 'key', 'delayMs'];
+const NOTHING: QueueSendOptions = {};
+
+/** A message on its way, and who waits for it. One object for all of that: producers make them by the hundred thousand. */
+export class Outgoing {
+  shard = -1;
+  resolve: (sent: SentQueueMessage) => void = nobody;
+  reject: (error: unknown) => void = nobody;
+
+  constructor(
+    public data: string,
+    /** Nothing: none. */
+    public key: string,
+    /** JSON, or nothing. */
+    public headers: string,
+    public id: string,
+    /** Milliseconds, or nothing. */
+    public delay: string,
+  ) {}
+
+  /** Its data is all there is to it. */
+  get plain(): boolean {
+    return this.key === '' && this.headers === '' && this.id === '' && this.delay === '';
+  }
+
+  /** Its text is elsewhere by now; who waits is all that is kept. */
+  forget(): void {
+    this.data = this.key = this.headers = this.id = this.delay = '';
+  }
+
+  /** In bytes, about. */
+  get size(): number {
+    return this.data.length + this.key.length + this.headers.length + this.id.length + 16;
+  }
+}
+
+function nobody(): void {}
+
+/** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
+export function encode(data: unknown, options: QueueSendOptions = NOTHING, path = '', known: readonly string[] = OPTIONS): Outgoing {
+  // The way of nearly all messages, without a thing made for the complaints of the others.
+  if (options === NOTHING) {
+    const text = json(data);
+    if (text !== undefined && text.length <= MAX_MESSAGE_LENGTH) return new Outgoing(text, '', '', '', '');
+  }
+  const problems = problemsOf(data, options, path, known);
+  if (problems.length > 0) throw new InvalidOptionsError(problems);
+  const { key = '', headers, id = '', delayMs = 0 } = options;
+  return new Outgoing(json(data)!, key, headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '', id, delayMs > 0 ? String(Math.ceil(delayMs)) : '');
+}
+
+/** One of several. @throws InvalidOptionsError */
+export function encodeMessage(message: QueueSendOptions & { readonly data: unknown }, path: string): Outgoing {
+  if (typeof message !== 'object' || message === null) throw new InvalidOptionsError([{ path, message: `must be an object (got ${describe(message)})` }]);
+  const { data, key, headers, id, delayMs } = message;
+  const only = key === undefined && headers === undefined && id === undefined && delayMs === undefined && Object.keys(message).length <= 1;
+  return only ? encode(data, NOTHING, path) : encode(data, message, path, ['data', ...OPTIONS]);
+}
+
+function problemsOf(data: unknown, options: QueueSendOptions, path: string, known: readonly string[]): OptionProblem[] {
+  const at = (key: string): string => (path === '' ? key : `${path}.${key}`);
+  if (typeof options !== 'object' || options === null) return [{ path: at('options'), message: `must be an object (got ${describe(options)})` }];
+  const problems: OptionProblem[] = checkKeys(options, known, path);
+  const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: at(key), message: `${text} (got ${describe(value)})` });
+  const { key, id, headers, delayMs } = options;
+  if (!isName(key)) bad('key', `must be a string of 1 to ${MAX_KEY_LENGTH} characters without control characters`, key);
+  if (!isName(id)) bad('id', `must be a string of 1 to ${MAX_KEY_LENGTH} characters without control characters`, id);
+  if (delayMs !== undefined && !(typeof delayMs === 'number' && delayMs >= 0 && delayMs <= MAX_DELAY_MS)) bad('delayMs', `must be a number of milliseconds from 0 to ${MAX_DELAY_MS}`, delayMs);
+  if (headers !== undefined && !isHeaders(headers)) bad('headers', 'must be an object of strings', headers);
+  try {
+    const { length } = JSON.stringify(data) ?? 'null';
+    if (length > MAX_MESSAGE_LENGTH) bad('data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, length);
+  } catch (error) {
+    bad('data', `must be something JSON can carry: ${(error as Error).message}`, data);
+  }
+  return problems;
+}
+
+function isName(name: unknown): boolean {
+  // Half of a surrogate pair would arrive as another character, and lengths are told in bytes.
+  return name === undefined || (typeof name === 'string' && name !== '' && name.length <= MAX_KEY_LENGTH && !/[\p{Cc}\p{Surrogate}]/u.test(name));
+}
+
+function isHeaders(headers: unknown): boolean {
+  return typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string');
+}
+
+/** Undefined when JSON cannot carry it. */
+function json(data: unknown): string | undefined {
+  try {
+    return JSON.stringify(data) ?? 'null';
+  } catch {
+    return undefined;
+  }
+}

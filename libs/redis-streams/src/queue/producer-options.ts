@@ -1,0 +1,24 @@
+import type { OptionProblem } from '../errors/index.js';
+import { Check } from '../keys/check.js';
+import { checkKeys } from '../keys/names.js';
+import type { QueueProducerOptions } from '../options.js';
+
+export type ResolvedQueueProducer = Required<QueueProducerOptions>;
+
+const DEFAULTS: ResolvedQueueProducer = { maxPending: 100_000, maxPendingBytes: 67_108_864, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 };
+
+/** Applies defaults and reports every problem with its path. */
+export function resolveQueueProducer(input: QueueProducerOptions = {}, path = 'queue.producer', base: ResolvedQueueProducer = DEFAULTS): { value: ResolvedQueueProducer; problems: OptionProblem[] } {
+  const check = new Check(path);
+  check.problems.push(...checkKeys(input, Object.keys(DEFAULTS), path));
+  const value: ResolvedQueueProducer = {
+    maxPending: check.number('maxPending', input.maxPending, base.maxPending, 1, 10_000_000),
+    maxPendingBytes: check.number('maxPendingBytes', input.maxPendingBytes, base.maxPendingBytes, 1, 17_179_869_184),
+    sendTimeoutMs: check.number('sendTimeoutMs', input.sendTimeoutMs, base.sendTimeoutMs, 10, 86_400_000),
+    waitReplicas: check.number('waitReplicas', input.waitReplicas, base.waitReplicas, 0, 100),
+    waitTimeoutMs: check.number('waitTimeoutMs', input.waitTimeoutMs, base.waitTimeoutMs, 1, 3_600_000),
+  };
+  // Else the batch would be given up before the replicas had their time.
+  if (value.waitReplicas > 0 && value.waitTimeoutMs > value.sendTimeoutMs) check.report('waitTimeoutMs', `must be at most sendTimeoutMs, ${value.sendTimeoutMs}`, value.waitTimeoutMs);
+  return { value, problems: check.problems };
+}

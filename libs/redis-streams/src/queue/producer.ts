@@ -1,0 +1,158 @@
+import { randomBytes } from 'node:crypto';
+import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError } from '../errors/index.js';
+import { murmur2Partitioner } from '../kernel/partitioner.js';
+import { describe } from '../keys/names.js';
+import type { RedisConnection } from '../redis/connection.js';
+import { withDeadline } from '../redis/deadline.js';
+import { Budget } from '../redis/outbox.js';
+import { encode, encodeMessage, type Outgoing } from './encode.js';
+import type { ResolvedQueueProducer } from './producer-options.js';
+import type { KnownQueue } from './registration.js';
+import { ShardProducer } from './shard-producer.js';
+import type { ClosedQueueProducer, OutgoingQueueMessage, QueueSendOptions, SentQueueMessage } from './types.js';
+
+const CLOSE_MS = 5_000;
+const MAX_CLOSE_MS = 2_147_483_647;
+
+/** Sends to one queue, batched per shard: a promise that resolved is stored, once. */
+export class QueueProducer {
+  private readonly id = randomBytes(8).toString('hex');
+  private readonly what: string;
+  private readonly budget: Budget;
+  private readonly shards = new Map<number, ShardProducer>();
+  private queue: KnownQueue | undefined;
+  private lookup: Promise<void> | undefined;
+  /** Sent before the queue was known. */
+  private early: Outgoing[] = [];
+  private turn = Math.floor(Math.random() * 10_000);
+  private closing: Promise<void> | undefined;
+  private unsent = 0;
+  private readonly ending = new AbortController();
+
+  /** @internal */
+  constructor(
+    private readonly redis: RedisConnection,
+    /** Full name of the queue. */
+    readonly name: string,
+    private readonly options: ResolvedQueueProducer,
+    private readonly find: (signal: AbortSignal) => Promise<KnownQueue>,
+  ) {
+    this.what = `producer of "${name}"`;
+    this.budget = new Budget(options.maxPending, options.maxPendingBytes);
+  }
+
+  /** Whether it refuses messages. */
+  get closed(): boolean {
+    return this.closing !== undefined;
+  }
+
+  /**
+   * Resolves when Redis has the message, and with `waitReplicas` so many replicas as well.
+   * @throws BackpressureError (`maxPending` messages or `maxPendingBytes` are waiting already, or Redis is out of memory) |
+   * ConnectionError (after `sendTimeoutMs`: it says whether the message may have been stored) | ReplicationError |
+   * QueueNotRegisteredError | InvalidOptionsError (a message that cannot be sent) | ClosedError
+   */
+  send(data: unknown, options?: QueueSendOptions): Promise<SentQueueMessage> {
+    if (this.closing) return Promise.reject(new ClosedError(this.what));
+    let item: Outgoing;
+    try {
+      item = encode(data, options);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.add(item);
+  }
+
+  /**
+   * As `send` for each, in order. Resolves when all are settled.
+   * @throws what the first one that failed threw; messages are not all or none, unless one of them cannot be sent at all
+   */
+  async sendMany(messages: readonly OutgoingQueueMessage[]): Promise<SentQueueMessage[]> {
+    if (this.closing) throw new ClosedError(this.what);
+    const items = messages.map((message, i) => encodeMessage(message, `messages[${i}]`));
+    const settled = await Promise.allSettled(items.map((item) => this.add(item)));
+    return settled.map((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
+  }
+
+  /** Resolves when everything sent so far has settled. */
+  async flush(): Promise<void> {
+    await this.lookup;
+    await Promise.all([...this.shards.values()].map(({ outbox }) => outbox.flush()));
+  }
+
+  /**
+   * Refuses new messages and sends what is waiting. What has not settled after `timeoutMs` (default 5,000) is rejected with a
+   * ClosedError. May be called again, also with less time. @returns how many sends were rejected like that
+   */
+  async close({ timeoutMs = CLOSE_MS }: { readonly timeoutMs?: number } = {}): Promise<ClosedQueueProducer> {
+    if (!(typeof timeoutMs === 'number' && timeoutMs >= 0)) throw new InvalidOptionsError([{ path: 'timeoutMs', message: `must be a number of milliseconds from 0 (got ${describe(timeoutMs)})` }]);
+    this.closing ??= this.end();
+    await withDeadline(this.closing, Math.min(timeoutMs, MAX_CLOSE_MS), () => new Error('the time is up')).catch(() => this.abandon(timeoutMs));
+    return { unsent: this.unsent };
+  }
+
+  private async end(): Promise<void> {
+    await this.flush();
+    await Promise.all([...this.shards.values()].map((shard) => shard.close()));
+  }
+
+  private abandon(timeoutMs: number): void {
+    this.ending.abort();
+    const waiting = new ClosedError(this.what, `its ${timeoutMs} ms to close were over before this message could be sent`);
+    const underWay = new ClosedError(this.what, `this message was under way when its ${timeoutMs} ms to close were over; whether it was stored is unknown`);
+    this.unsent += this.rejectEarly(waiting);
+    for (const shard of this.shards.values()) this.unsent += shard.abandon(waiting, underWay);
+  }
+
+  private add(item: Outgoing): Promise<SentQueueMessage> {
+    if (this.queue) return this.shardOf(this.queue, item).outbox.add(item);
+    const { size } = item;
+    if (!this.budget.admits(size)) return Promise.reject(new BackpressureError(this.what, `${this.budget}, and the queue is yet to be looked up`));
+    this.budget.take(size);
+    const sent = new Promise<SentQueueMessage>((resolve, reject) => {
+      item.resolve = resolve;
+      item.reject = reject;
+    });
+    this.early.push(item);
+    this.lookup ??= this.look();
+    return sent;
+  }
+
+  private look(): Promise<void> {
+    const { sendTimeoutMs } = this.options;
+    const late = (): Error => new ConnectionError(`${this.what}: the queue could not be looked up for ${sendTimeoutMs} ms; nothing was sent`);
+    return withDeadline(this.find(this.ending.signal), sendTimeoutMs, late).then(
+      (queue) => {
+        this.queue = queue;
+        const { early } = this;
+        this.early = [];
+        for (const item of early) this.shardOf(queue, item).outbox.adopt(item);
+      },
+      (error: Error) => {
+        this.lookup = undefined;
+        this.rejectEarly(error);
+      },
+    );
+  }
+
+  private rejectEarly(error: Error): number {
+    const { early } = this;
+    this.early = [];
+    for (const item of early) {
+      this.budget.release(1, item.size);
+      item.reject(error);
+    }
+    return early.length;
+  }
+
+  private shardOf(queue: KnownQueue, item: Outgoing): ShardProducer {
+    const by = item.key || item.id;
+    const shard = by === '' ? this.turn++ % queue.shards : murmur2Partitioner(by, queue.shards);
+    let known = this.shards.get(shard);
+    if (!known) this.shards.set(shard, (known = new ShardProducer(this.redis, queue, shard, this.id, this.options, this.budget)));
+    return known;
+  }
+}

@@ -1,0 +1,135 @@
+import { BackpressureError, ConnectionError, ReplicationError } from '../errors/index.js';
+import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
+import type { RedisConnection } from './connection.js';
+import type { Batch, Waiting } from './outbox.js';
+import { sleep } from './sleep.js';
+
+/** How long the server remembers a batch's answers for a resend; made to last so long again once a minute. */
+const KEEP_MS = 600_000;
+const RENEW_MS = 60_000;
+const GIVE_UP_MS = 15_000;
+const RETRY_MS = 100;
+/** How long a closed producer's record outlives it. */
+const LATE_MS = 60_000;
+
+/**
+ * The first four arguments of the script: the batch's number; the number up to which all is settled; milliseconds to remember
+ * the answers from now on, or 0: as was said last; the same for a record that is not there. See scripts/lua/include/batch.lua.
+ */
+export type BatchHead = readonly [sequence: number, settled: number, renewMs: number, keepMs: number];
+
+export interface BatchScript<I> {
+  /** In messages: `sending to "payments"`. */
+  readonly what: string;
+  /** The key of what the server remembers. */
+  readonly record: string;
+  /** Writes the batch down once; what it returns may be called several times, and answers what the script did. */
+  write(items: readonly I[]): (head: BatchHead) => Promise<string>;
+  /** `answers`: the batch's number, then whatever the script says. Settles every item. */
+  settle(items: readonly I[], answers: readonly string[]): void;
+  /** A batch that could not be stored for so long since its first item was given is given up. Default 15,000. */
+  readonly giveUpMs?: number;
+}
+
+interface Flight<I> {
+  readonly sequence: number;
+  readonly items: readonly I[];
+  settled: Promise<void> | undefined;
+}
+
+/**
+ * Batches of one producer to one shard, numbered. A batch whose answer was lost is sent again under its number, which the
+ * server recognises: so nothing is stored twice, and a promise that resolved is stored.
+ */
+export class NumberedBatches<I extends Waiting<R>, R> {
+  private sequence = 0;
+  /** Batches under way, oldest first. */
+  private flights: Array<Flight<I>> = [];
+  private renewedAt = -Infinity;
+  /** The last batch was given up. */
+  private down = false;
+  private readonly ending = new AbortController();
+  private readonly giveUpMs: number;
+
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly script: BatchScript<I>,
+  ) {
+    this.giveUpMs = script.giveUpMs ?? GIVE_UP_MS;
+  }
+
+  /** Resolves when every item is settled. */
+  send(batch: Batch<I>): Promise<void> {
+    const { items } = batch;
+    const flight: Flight<I> = { sequence: ++this.sequence, items, settled: undefined };
+    this.flights.push(flight);
+    const over = (): void => void (this.flights = this.flights.filter((other) => other !== flight));
+    flight.settled = this.deliver(batch, flight).then(
+      (answers) => {
+        over();
+        this.script.settle(items, answers);
+      },
+      (error: unknown) => {
+        over();
+        for (const item of items) item.reject(error);
+      },
+    );
+    return flight.settled;
+  }
+
+  /** Lets the record expire. */
+  async close(): Promise<void> {
+    // Not deleted: a copy of a batch that is still on its way must find that it has been stored.
+    if (this.sequence > 0) await this.redis.commands.call('PEXPIRE', [this.script.record, LATE_MS]).catch(() => undefined);
+  }
+
+  /** Rejects what is under way; it is not sent again. @returns how many */
+  abandon(error: Error): number {
+    this.ending.abort();
+    let count = 0;
+    for (const { items } of this.flights) {
+      count += items.length;
+      for (const item of items) item.reject(error);
+    }
+    return count;
+  }
+
+  private async deliver(batch: Batch<I>, flight: Flight<I>): Promise<string[]> {
+    const { sequence } = flight;
+    const until = batch.since + this.giveUpMs;
+    if (this.down && performance.now() > until) throw new ConnectionError(`${this.script.what} failed for ${this.giveUpMs} ms: the messages before these could not be sent, and these were not tried`);
+    const run = this.script.write(batch.items);
+    // Whether an earlier try may have stored it.
+    let unsure = false;
+    for (;;) {
+      const now = performance.now();
+      const renew = now - this.renewedAt > RENEW_MS;
+      let answer: string;
+      try {
+        answer = await run([sequence, this.flights[0]!.sequence - 1, renew ? KEEP_MS : 0, KEEP_MS]);
+      } catch (error) {
+        if (!unsure && isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
+        if (!isTransient(error)) throw error;
+        unsure ||= !isOutOfMemory(error);
+        if (performance.now() > until || this.ending.signal.aborted) {
+          this.down = true;
+          throw error instanceof ReplicationError ? error : this.gaveUp(error as Error);
+        }
+        await sleep(RETRY_MS, this.ending.signal);
+        continue;
+      }
+      this.down = false;
+      if (answer === 'LATE') throw new ConnectionError(`${this.script.what}: the server no longer remembers what became of batch ${sequence} of this producer; whether these messages were stored is unknown`);
+      if (answer !== 'GAP') {
+        if (renew) this.renewedAt = now;
+        return answer.split(' ');
+      }
+      // Its turn comes when the batch before it has been stored, or given up.
+      await this.flights.find((other) => other.sequence === sequence - 1)?.settled;
+    }
+  }
+
+  private gaveUp(cause: Error): ConnectionError {
+    return new ConnectionError(`${this.script.what} failed for ${this.giveUpMs} ms (${cause.message}); whether these messages were stored is unknown`, cause);
+  }
+}

@@ -1,0 +1,81 @@
+#!lua
+-- Adds one producer's batch to one shard of a queue. Sent again under its number it adds nothing and answers what it
+-- answered then; a batch that has overtaken the one before it is sent back, so that order holds.
+-- KEYS  1 the producer's last batches  2 messages  3 delayed  4 ids  5 origins
+-- ARGV  1 sequence  2 sequence up to which the producer has settled everything
+--       3 ms to remember the answers from now on, or 0: as long as was said last  4 the same for a record that is not there
+--       5 how many arguments make a message: 1 its data, or 5: key, headers, id, ms of delay, data; empty: none
+--       6 ms for which another message of an id is a duplicate, or 0: none is  7 producer  8 bell
+--       9... the messages
+-- Reply 'LATE': older than what is remembered | 'GAP': the batch before it is yet to come
+--       | words: the sequence, then per message its entry id; of a delayed one the name under which it waits; of a
+--       duplicate '=' and what the first of its id was answered
+--@include clock
+--@include batch
+local call = redis.call
+local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
+if before then return before end
+
+local messages, out = KEYS[2], { ARGV[1] }
+if ARGV[5] == '1' then
+  for i = 9, #ARGV do out[#out + 1] = call('XADD', messages, '*', 'data', ARGV[i]) end
+  return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
+end
+
+local dedupe_ms = tonumber(ARGV[6])
+local first_due, has_ids
+
+-- What its first one was answered, if this id is a duplicate.
+local function original(id)
+  local until_ms = call('ZSCORE', KEYS[4], id)
+  return until_ms and tonumber(until_ms) > now_ms and (call('HGET', KEYS[5], id) or '-')
+end
+
+for i = 9, #ARGV, 5 do
+  local key, headers, id, delay, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local unique = id ~= '' and dedupe_ms > 0
+  local origin = unique and original(id)
+  local answer
+  if origin then
+    answer = '=' .. origin
+  elseif delay ~= '' then
+    local due = now_ms + tonumber(delay)
+    answer = ARGV[7] .. '.' .. ARGV[1] .. '.' .. int((i - 4) / 5)
+    call('ZADD', KEYS[3], int(due), answer .. ' ' .. #key .. ' ' .. #headers .. ' ' .. #id .. '\n' .. key .. headers .. id .. data)
+    if not first_due or due < first_due then first_due = due end
+  elseif key == '' and headers == '' then
+    if id == '' then
+      answer = call('XADD', messages, '*', 'data', data)
+    else
+      answer = call('XADD', messages, '*', 'data', data, 'id', id)
+    end
+  else
+    local entry = { 'XADD', messages, '*', 'data', data }
+    if key ~= '' then entry[6], entry[7] = 'key', key end
+    if headers ~= '' then entry[#entry + 1], entry[#entry + 2] = 'headers', headers end
+    if id ~= '' then entry[#entry + 1], entry[#entry + 2] = 'id', id end
+    answer = call(unpack(entry))
+  end
+  if unique and not origin then
+    has_ids = true
+    call('ZADD', KEYS[4], int(now_ms + dedupe_ms), id)
+    call('HSET', KEYS[5], id, answer)
+  end
+  out[#out + 1] = answer
+end
+
+if has_ids then
+  -- More than came in, so that what is over never piles up; and not so many that this call is felt.
+  local over = call('ZRANGE', KEYS[4], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', int(16 + 2 * #out))
+  if #over > 0 then
+    call('ZREM', KEYS[4], unpack(over))
+    call('HDEL', KEYS[5], unpack(over))
+  end
+  call('PEXPIRE', KEYS[4], int(dedupe_ms + 1000))
+  call('PEXPIRE', KEYS[5], int(dedupe_ms + 1000))
+end
+-- Consumers sleep until what is due first: told when that is sooner now.
+if first_due and tonumber(call('ZRANGE', KEYS[3], '0', '0', 'WITHSCORES')[2]) >= first_due then
+  redis.pcall('PUBLISH', ARGV[8], 'due ' .. int(first_due))
+end
+return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
