@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { BackpressureError, ClosedError } from '../../../libs/redis-streams/dist/errors/index.js';
 import { Outgoing } from '../../../libs/redis-streams/dist/partition/encode.js';
 import type { SentMessage } from '../../../libs/redis-streams/dist/partition/types.js';
-import { Outbox, type Batch } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Budget, Outbox, type Batch, type OutboxOptions } from '../../../libs/redis-streams/dist/redis/outbox.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const message = (text: string): Outgoing => new Outgoing('k', text, '');
@@ -142,5 +142,75 @@ describe('Outbox', () => {
     await end(0);
     await Promise.all([flush, closing]);
     expect(flushed).toBe(true);
+  });
+});
+
+describe('Outboxes of one budget', () => {
+  const two = (options: OutboxOptions): { outboxes: Array<Outbox<Outgoing, SentMessage>>; ends: Array<() => void> } => {
+    const ends: Array<() => void> = [];
+    const outboxes = [0, 1].map(() => new Outbox<Outgoing, SentMessage>('test', (batch) => new Promise((resolve) => ends.push(() => {
+      for (const item of batch.items) item.resolve({ partition: 0, id: item.data });
+      resolve();
+    })), options));
+    return { outboxes, ends };
+  };
+
+  it('share it, and what is under way counts when asked to', async () => {
+    const { outboxes: [a, b], ends } = two({ budget: new Budget(3), countUnderWay: true });
+    const sent = [a!.add(message('1')), b!.add(message('2')), b!.add(message('3'))];
+    await turn();
+    for (const outbox of [a!, b!]) await expect(outbox.add(message('4'))).rejects.toThrow('3 items');
+    ends[0]!();
+    await turn();
+    sent.push(b!.add(message('4')));
+    await expect(a!.add(message('5'))).rejects.toBeInstanceOf(BackpressureError);
+    ends[1]!();
+    await turn();
+    ends[2]!();
+    expect((await Promise.all(sent)).map(({ id }) => id)).toEqual(['1', '2', '3', '4']);
+    for (let i = 0; i < 3; i++) void a!.add(message('again'));
+    await expect(a!.add(message('too many'))).rejects.toBeInstanceOf(BackpressureError);
+  });
+
+  it('what is larger than the budget of bytes goes alone', async () => {
+    const { outboxes: [a], ends } = two({ budget: new Budget(10, 100), countUnderWay: true });
+    const large = a!.add(message('x'.repeat(1_000)));
+    await expect(a!.add(message(''))).rejects.toThrow('100 bytes');
+    await turn();
+    ends[0]!();
+    await large;
+    await turn();
+    void a!.add(message(''));
+  });
+
+  it('adopts what is counted already: only its end gives room', async () => {
+    const budget = new Budget(1);
+    const { outboxes: [a], ends } = two({ budget, countUnderWay: true });
+    const item = message('early');
+    budget.take(item.size);
+    const sent = new Promise<SentMessage>((resolve, reject) => { Object.assign(item, { resolve, reject }); });
+    a!.adopt(item);
+    await turn();
+    await expect(a!.add(message('more'))).rejects.toBeInstanceOf(BackpressureError);
+    ends[0]!();
+    expect((await sent).id).toBe('early');
+    await turn();
+    void a!.add(message('more'));
+  });
+
+  it('abandon rejects what waits and nothing else, tells how many, and gives the room back', async () => {
+    const budget = new Budget(5);
+    const { outboxes: [a, b], ends } = two({ budget, countUnderWay: true, maxBatch: 2 });
+    const sent = ['1', '2', '3', '4', '5'].map((text) => a!.add(message(text)));
+    const settled = Promise.allSettled(sent);
+    await turn();
+    const flushed = a!.flush();
+    expect(a!.abandon(new Error('over'))).toBe(1);
+    for (const end of ends) end();
+    await flushed;
+    expect((await settled).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
+    await turn();
+    await expect(a!.add(message('6'))).rejects.toBeInstanceOf(ClosedError);
+    for (let i = 0; i < 5; i++) void b!.add(message('7'));
   });
 });

@@ -48,7 +48,7 @@ it('what keeps sessions alive or ends work runs when memory is full', () => {
   const allowed = files.filter((file) => read(file).startsWith('#!lua flags=allow-oom')).sort();
   expect(allowed).toEqual(expect.arrayContaining(['heartbeat.lua', 'lease-leave.lua', 'lease-retire.lua', 'lease-settle.lua']));
   expect(allowed).toEqual(expect.arrayContaining(['partition-commit.lua', 'partition-leave.lua', 'partition-open.lua', 'partition-plan.lua', 'partition-sync.lua']));
-  for (const adding of ['lease-announce.lua', 'partition-produce.lua']) expect(allowed).not.toContain(adding);
+  for (const adding of ['lease-announce.lua', 'partition-produce.lua', 'queue-produce.lua']) expect(allowed).not.toContain(adding);
 });
 
 it('only one script of the partition capability makes an owner, and only a commit or a seek moves a position that is there', () => {

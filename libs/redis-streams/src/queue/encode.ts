@@ -59,8 +59,8 @@ export function encode(data: unknown, options: QueueSendOptions = NOTHING, path 
 /** One of several. @throws InvalidOptionsError */
 export function encodeMessage(message: QueueSendOptions & { readonly data: unknown }, path: string): Outgoing {
   if (typeof message !== 'object' || message === null) throw new InvalidOptionsError([{ path, message: `must be an object (got ${describe(message)})` }]);
-  const { data, key, headers, id, delayMs } = message;
-  const only = key === undefined && headers === undefined && id === undefined && delayMs === undefined && Object.keys(message).length <= 1;
+  const { data } = message;
+  const only = data !== undefined && Object.keys(message).length === 1;
   return only ? encode(data, NOTHING, path) : encode(data, message, path, ['data', ...OPTIONS]);
 }
 

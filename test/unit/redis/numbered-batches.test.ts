@@ -1,0 +1,155 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BackpressureError, ClosedError, ConnectionError, ReplicationError } from '../../../libs/redis-streams/dist/errors/index.js';
+import type { RedisConnection } from '../../../libs/redis-streams/dist/redis/connection.js';
+import { NumberedBatches, type BatchHead } from '../../../libs/redis-streams/dist/redis/numbered-batches.js';
+import { Batch, type Waiting } from '../../../libs/redis-streams/dist/redis/outbox.js';
+
+interface Item extends Waiting<string> { readonly text: string }
+type Say = string | Error | (() => Promise<string>);
+
+const always = (say: Say): Say[] => Array.from({ length: 1_000 }, () => say);
+const LOST = new Error('Connection is closed.');
+
+/** A server that says what it is told to, for each batch in turn; `stored` without an end. */
+function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
+  const heads: Array<BatchHead & { text?: string }> = [];
+  const calls: unknown[][] = [];
+  let written = 0;
+  const redis = { commands: { call: (...args: unknown[]) => { calls.push(args); return Promise.resolve(1); } } } as unknown as RedisConnection;
+  const batches = new NumberedBatches<Item, string>(redis, {
+    what: 'sending to "x"',
+    record: 'record',
+    ...(giveUpMs !== undefined && { giveUpMs }),
+    write: (items) => {
+      written++;
+      const text = items.map((item) => item.text).join();
+      return async (head) => {
+        heads.push(head);
+        const say = says[text]?.shift() ?? `${head[0]} stored`;
+        if (say instanceof Error) throw say;
+        return typeof say === 'string' ? say : say();
+      };
+    },
+    settle: (items, answers) => { for (const item of items) item.resolve(answers.join(' ')); },
+  });
+  const send = (text: string): Promise<string> => {
+    const batch = new Batch<Item>();
+    const settled = new Promise<string>((resolve, reject) => batch.items.push({ text, size: 1, resolve, reject }));
+    settled.catch(() => undefined);
+    void batches.send(batch);
+    return settled;
+  };
+  return { batches, send, heads, calls, get written() { return written; } };
+}
+
+describe('NumberedBatches', () => {
+  beforeEach(() => { vi.useFakeTimers(); });
+  afterEach(() => { vi.useRealTimers(); });
+
+  it('numbers batches, says what is settled, and asks for a longer memory once a minute', async () => {
+    const { send, heads } = world();
+    expect(await send('a')).toBe('1 stored');
+    await send('b');
+    await vi.advanceTimersByTimeAsync(61_000);
+    await send('c');
+    expect(heads).toEqual([[1, 0, 600_000, 600_000], [2, 1, 0, 600_000], [3, 2, 600_000, 600_000]]);
+  });
+
+  it('sends again under the same number what was written down once', async () => {
+    const it_ = world({ a: [LOST, new Error('MOVED 1 x'), LOST] });
+    const sent = it_.send('a');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await sent).toBe('1 stored');
+    expect(it_.heads.map(([sequence]) => sequence)).toEqual([1, 1, 1, 1]);
+    expect(it_.written).toBe(1);
+  });
+
+  it('a batch that has overtaken waits for the one before it, and says nothing of it is settled', async () => {
+    let arrive: (answer: string) => void = () => undefined;
+    const { send, heads } = world({ a: [() => new Promise((resolve) => { arrive = resolve; })], b: ['GAP'] });
+    const [a, b] = [send('a'), send('b')];
+    await vi.advanceTimersByTimeAsync(10);
+    expect(heads).toEqual([[1, 0, 600_000, 600_000], [2, 0, 600_000, 600_000]]);
+    arrive('1 late');
+    expect([await a, await b]).toEqual(['1 late', '2 stored']);
+    expect(heads[2]).toEqual([2, 1, 0, 600_000]);
+  });
+
+  it('when the one before is given up, its number counts as settled', async () => {
+    const { send, heads } = world({ a: [new Error('WRONGTYPE')], b: ['GAP'] });
+    const [a, b] = [send('a'), send('b')];
+    await expect(a).rejects.toThrow('WRONGTYPE');
+    expect(await b).toBe('2 stored');
+    expect(heads.at(-1)!.slice(0, 2)).toEqual([2, 1]);
+  });
+
+  it('what the server has forgotten is told at once, as unknown', async () => {
+    const { send, heads } = world({ a: ['LATE'] });
+    await expect(send('a')).rejects.toThrow(/no longer remembers.*unknown/);
+    expect(heads).toHaveLength(1);
+  });
+
+  it.each([[undefined, 15_000], [700, 700]])('gives up after %s: %i ms', async (giveUpMs, ms) => {
+    const { send } = world({ a: always(LOST) }, giveUpMs);
+    let error: unknown;
+    send('a').catch((thrown: unknown) => { error = thrown; });
+    await vi.advanceTimersByTimeAsync(ms - 200);
+    expect(error).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(400);
+    expect(error).toBeInstanceOf(ConnectionError);
+    expect(String(error)).toMatch(new RegExp(`sending to "x" failed for ${ms} ms \\(Connection is closed.\\); whether these messages were stored is unknown`));
+  });
+
+  it('behind one that was given up, what has waited as long is not tried; what is younger is', async () => {
+    const it_ = world({ a: always(LOST) }, 1_000);
+    const old = new Batch<Item>();
+    const rejected = new Promise((_, reject) => old.items.push({ text: 'old', size: 1, resolve: () => undefined, reject }));
+    const a = it_.send('a');
+    await vi.advanceTimersByTimeAsync(2_000);
+    await expect(a).rejects.toBeInstanceOf(ConnectionError);
+    void it_.batches.send(old);
+    await expect(rejected).rejects.toThrow(/failed for 1000 ms: .* were not tried/);
+    expect(it_.written).toBe(1);
+    expect(await it_.send('young')).toBe('3 stored');
+  });
+
+  it('out of memory is told at once, unless an earlier try may have stored it', async () => {
+    const OOM = new Error("OOM command not allowed when used memory > 'maxmemory'.");
+    const { send } = world({ a: [OOM], b: [LOST, OOM, OOM], c: [LOST, ...always(OOM)] });
+    await expect(send('a')).rejects.toBeInstanceOf(BackpressureError);
+    const [b, c] = [send('b'), send('c')];
+    await vi.advanceTimersByTimeAsync(16_000);
+    expect(await b).toBe('2 stored');
+    await expect(c).rejects.toThrow(/OOM.*unknown/);
+  });
+
+  it('too few replicas are asked again, and told as that in the end', async () => {
+    const few = new ReplicationError('sending to "x"', 2, 1);
+    const { send } = world({ a: [few, few], b: always(few) });
+    const [a, b] = [send('a'), send('b')];
+    await vi.advanceTimersByTimeAsync(16_000);
+    expect(await a).toBe('1 stored');
+    await expect(b).rejects.toBe(few);
+  });
+
+  it('abandon rejects what is under way, and it is not sent again', async () => {
+    const it_ = world({ a: always(LOST) });
+    const a = it_.send('a');
+    await vi.advanceTimersByTimeAsync(250);
+    const tries = it_.heads.length;
+    expect(it_.batches.abandon(new ClosedError('x'))).toBe(1);
+    await expect(a).rejects.toBeInstanceOf(ClosedError);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(it_.heads.length).toBeLessThanOrEqual(tries + 1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('close lets the record expire, if there is one', async () => {
+    const { batches, send, calls } = world();
+    await batches.close();
+    expect(calls).toEqual([]);
+    await send('a');
+    await batches.close();
+    expect(calls).toEqual([['PEXPIRE', ['record', 60_000]]]);
+  });
+});
