@@ -61,6 +61,34 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
     expect([await current(room), await owing(room)]).toEqual([m3, [a, b]]);
   });
 
+  it('who looked a while ago ejects nobody who is in time by now: not for a message that came since, not for a session that lives', async () => {
+    const { store, session, send, current, owing, namespace } = await storeOf(world());
+    const [a, b] = [await session('a'), await session('b')];
+    const room = world().room();
+    const { tag, sessions } = keysOf(room, { namespace });
+    await store.join(a, [{ room, sync: true }]);
+    await store.join(b, [{ room, sync: true }]);
+    const [m1, m2] = (await send(room, 1, 2)) as [string, string];
+    const unchanged = async (id: string): Promise<void> => expect([await current(room), await owing(room)]).toEqual([id, [a, b]]);
+    expect(await store.expire([room])).toMatchObject([{ late: [] }]);
+    await unchanged(m1);
+    // Overdue when somebody looked; the last acknowledgement came before the ejection.
+    await world().cli(['ZADD', `${tag}:current`, 1, room]);
+    await store.acknowledge(a, [{ room, id: m1, ejected: [] }]);
+    await store.acknowledge(b, [{ room, id: m1, ejected: [] }]);
+    expect(await store.expire([room])).toMatchObject([{ late: [] }]);
+    await unchanged(m2);
+    expect(await store.eject(b, 'dead', [room])).toBeUndefined();
+    await unchanged(m2);
+    await world().cli(['ZADD', sessions, Date.now() - 1, b]);
+    expect(await store.eject(b, 'dead', [room])).toMatchObject([{ late: [] }]);
+    expect([await current(room), await owing(room)]).toEqual([m2, [a]]);
+    await world().cli(['ZADD', `${tag}:current`, 1, room]);
+    // Nobody has acknowledged: it is back in its place.
+    expect(await store.expire([room])).toMatchObject([{ late: [a], redelivered: m2 }]);
+    expect([await current(room), (await store.peek(room, 0, 9)).map(({ id, redelivery }) => [id, redelivery])]).toEqual([undefined, [[m2, 1]]]);
+  });
+
   it('any sequence of acknowledgements, joins and leaves releases a message exactly when all who were there have acknowledged or left', async () => {
     const rng = createRng(seedFromEnv('fanout acknowledgements'));
     const { store, session, send, current, owing } = await storeOf(world(), { maxRedeliveries: 1_000 });

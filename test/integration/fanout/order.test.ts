@@ -5,6 +5,7 @@ import { createRng, seedFromEnv } from '../../support/seed.js';
 import { waitUntil } from '../../support/wait.js';
 import type { RoomSubscription } from './support/engine.js';
 import { gate, Seen } from './support/handlers.js';
+import { keysOf } from './support/keys.js';
 import { Lockstep } from './support/lockstep.js';
 import { BOTH, onTopologies } from './support/world.js';
 
@@ -127,6 +128,35 @@ onTopologies(BOTH, 'the order of a room', (world) => {
     expect(await outcome).toMatchObject({ acknowledged: 1 });
     held.open();
     expect(seenA.data).toEqual([1]);
+  });
+
+  it('a late word of the message before it, or one said twice, is shown to no late joiner, and acknowledges nothing', async () => {
+    const fanout = { namespace: world().namespace(), shards: 1 };
+    const [sender, a, b, c] = [world().peer(fanout), world().peer(fanout), world().peer(fanout), world().peer(fanout)];
+    const room = world().room();
+    const held = gate();
+    const [first, ...late] = [new Seen(), new Seen(), new Seen(), new Seen()] as [Seen, Seen, Seen, Seen];
+    await a.rooms.join(room, first.handler(({ data }) => (data === 1 ? held.opened : undefined)));
+    const sent = sender.rooms.send(room, 1, { await: 'acked' });
+    await first.calls(1);
+    await b.rooms.join(room, late[0]!.handler());
+    await b.rooms.join(room, late[1]!.handler());
+    await c.rooms.join(room, late[2]!.handler(), { sync: false });
+    const { state } = keysOf(room, fanout);
+    const { id, turn, text } = Object.fromEntries(((await world().cli(['HGETALL', state])) as string[]).flatMap((field, i, all) => (i % 2 === 0 ? [[field, all[i + 1]!]] : []))) as Record<'id' | 'turn' | 'text', string>;
+    const [, tries, , ...rest] = text.split(' ');
+    for (let n = 0; n < 3; n++) await world().cli(['SPUBLISH', state, `m${id} ${turn} 0 ${tries} ${rest.join(' ')}`]);
+    // Behind it in the same channel.
+    const told = [first, ...late].map((seen) => seen.calls(seen === first ? 2 : 1));
+    await sender.rooms.sendOutOfBand(room, 'told');
+    await Promise.all(told);
+    expect(await sender.rooms.state(room)).toMatchObject({ current: { id }, owing: [expect.any(String)] });
+    held.open();
+    expect(await sent).toMatchObject({ acknowledged: 1, ejected: [] });
+    expect(await sender.rooms.send(room, 2, { await: 'acked' })).toMatchObject({ acknowledged: 2, ejected: [] });
+    await late[2]!.calls(2);
+    expect([first.data, ...late.map(({ data }) => data)]).toEqual([[1, 'told', 2], ...late.map(() => ['told', 2])]);
+    expect((await b.rooms.metrics()).invalid).toBe(0);
   });
 
   it('who leaves while others owe, or have acknowledged, changes nothing for them', async () => {
