@@ -1,28 +1,33 @@
-import { ClosedError, ConnectionError, InvalidOptionsError, type OptionProblem } from './errors/index.js';
-import { checkConsumerName, checkKeys, checkStreamName, describe } from './keys/names.js';
+import { resolveEngineOptions, type ResolvedEngineOptions } from './engine-options.js';
+import { ClosedError, ConnectionError, InvalidOptionsError } from './errors/index.js';
+import { checkStreamName, describe } from './keys/names.js';
+import { DeadLetters } from './dead-letters/client.js';
 import { FanoutClient } from './fanout/client.js';
-import { resolveFanout, resolveSubscriber, type ResolvedFanout } from './fanout/options.js';
+import { resolveSubscriber } from './fanout/options.js';
 import type { RoomHandlers } from './fanout/types.js';
 import { LeaseClient } from './lease/client.js';
 import { LeaseConsumer } from './lease/consumer.js';
-import { resolveLeaseOptions, resolveLeaseTuning, type ResolvedLeaseTuning } from './lease/options.js';
+import { resolveLeaseOptions } from './lease/options.js';
 import { StreamTailer } from './lease/tailer.js';
 import type { LeaseHandlers } from './lease/types.js';
 import { PartitionClient } from './partition/client.js';
 import { PartitionConsumer } from './partition/consumer.js';
-import { resolvePartitionDefaults, resolvePartitionOptions, type ResolvedPartitionDefaults } from './partition/options.js';
+import { resolvePartitionOptions } from './partition/options.js';
 import { resolveRegistration, StreamRegistry } from './partition/registration.js';
 import type { PartitionHandlers } from './partition/types.js';
+import { QueueClient } from './queue/client.js';
+import { QueueConsumer } from './queue/consumer.js';
+import type { QueueHandlers } from './queue/handler-types.js';
+import { resolveQueueConsumer } from './queue/options.js';
+import { QueueRegistry, resolveQueueRegistration } from './queue/registration.js';
 import { RedisStreamsEvents } from './observability/events.js';
-import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, RedisStreamsOptions, RoomHandlerOptions, StreamRegistration } from './options.js';
+import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, QueueConsumerOptions, QueueRegistration, RedisStreamsOptions, RoomHandlerOptions, StreamRegistration } from './options.js';
 import { RedisConnection } from './redis/connection.js';
 import { withDeadline } from './redis/deadline.js';
 import { Mutex } from './redis/mutex.js';
 import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
-import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
 
 const DEFAULT = 'default';
-const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'partition', 'fanout', 'onError'];
 
 interface Connection {
   readonly redis: RedisConnection;
@@ -31,6 +36,9 @@ interface Connection {
   readonly registry: StreamRegistry;
   readonly partitions: PartitionClient;
   readonly fanout: FanoutClient;
+  readonly queueRegistry: QueueRegistry;
+  readonly queues: QueueClient;
+  readonly deadLetters: DeadLetters;
 }
 
 /**
@@ -39,17 +47,12 @@ interface Connection {
  */
 export class RedisStreamsEngine {
   readonly events = new RedisStreamsEvents();
+  private readonly resolved: ResolvedEngineOptions;
   private readonly identity: ConsumerIdentity;
-  private readonly session: ResolvedSession;
-  private readonly tuning: ResolvedLeaseTuning;
-  private readonly partitioning: ResolvedPartitionDefaults;
-  private readonly rooms: ResolvedFanout;
-  private readonly commandTimeoutMs: number;
-  private readonly startTimeoutMs: number;
-  private readonly drainMs: number;
   private readonly connections = new Map<string, Connection>();
   private readonly consumers = new Map<string, LeaseConsumer>();
   private readonly partitionConsumers = new Map<string, PartitionConsumer>();
+  private readonly queueConsumers = new Map<string, QueueConsumer>();
   /** Messages suspected of ending the process run one at a time in all of it. */
   private readonly suspects = new Mutex();
   private starting: Promise<void> | undefined;
@@ -58,37 +61,9 @@ export class RedisStreamsEngine {
 
   /** @throws InvalidOptionsError with every problem found. */
   constructor(private readonly options: RedisStreamsOptions = {}) {
-    const problems: OptionProblem[] = [...checkKeys(options, KNOWN), ...checkKeys(options.shutdown ?? {}, ['drainMs'], 'shutdown')];
-    const ms = (path: string, value: unknown, fallback: number, min: number, max: number): number => {
-      if (value === undefined) return fallback;
-      if (typeof value === 'number' && value >= min && value <= max) return value;
-      problems.push({ path, message: `must be a number of milliseconds from ${min} to ${max} (got ${describe(value)})` });
-      return fallback;
-    };
-    this.commandTimeoutMs = ms('commandTimeoutMs', options.commandTimeoutMs, 2_000, 50, 600_000);
-    this.startTimeoutMs = ms('startTimeoutMs', options.startTimeoutMs, 10_000, 100, 600_000);
-    this.drainMs = ms('shutdown.drainMs', options.shutdown?.drainMs, 5_000, 0, 3_600_000);
-    const session = resolveSessionOptions(options.session);
-    const lease = resolveLeaseTuning(options.lease ?? {}, 'lease');
-    const partition = resolvePartitionDefaults(options.partition);
-    const rooms = resolveFanout(options.fanout);
-    problems.push(...session.problems, ...lease.problems, ...partition.problems, ...rooms.problems);
-    if (options.consumerName !== undefined) problems.push(...checkConsumerName(options.consumerName, 'consumerName'));
-    if (options.onError !== undefined && typeof options.onError !== 'function') problems.push({ path: 'onError', message: `must be a function (got ${describe(options.onError)})` });
-    this.session = session.value;
-    this.tuning = lease.value;
-    this.partitioning = partition.value;
-    this.rooms = rooms.value;
+    this.resolved = resolveEngineOptions(options);
     this.identity = resolveIdentity(options.consumerName);
-    const given: Array<[string, ConnectionOptions]> = [];
-    if (options.connection || !options.connections?.[DEFAULT]) given.push([DEFAULT, options.connection ?? { url: 'redis://127.0.0.1:6379' }]);
-    for (const [name, connection] of Object.entries(options.connections ?? {})) {
-      if (name === DEFAULT && options.connection) problems.push({ path: 'connections.default', message: 'is given twice: as `connection` and here' });
-      else given.push([name, connection]);
-    }
-    for (const [name, connection] of given) problems.push(...checkConnection(connection, name === DEFAULT ? 'connection' : `connections.${name}`));
-    if (problems.length > 0) throw new InvalidOptionsError(problems);
-    for (const [name, connection] of given) this.addConnection(name, connection);
+    for (const [name, connection] of this.resolved.connections) this.addConnection(name, connection);
     // They have events of their own; the hook is to hear of them as well.
     this.events.on('connection.error', ({ connection, role, error }) => this.tell(error, { connection, during: `the ${role} connection` }));
     this.events.on('reader.error', ({ service, error }) => this.tell(error, { service, during: 'reading' }));
@@ -109,14 +84,15 @@ export class RedisStreamsEngine {
    */
   addLeaseConsumer(options: LeaseConsumerOptions, handlers: LeaseHandlers): LeaseConsumer {
     const path = `lease consumer of "${options.service}"`;
-    const { value, problems } = resolveLeaseOptions(options, this.tuning, [...this.connections.keys()], path);
+    const { value, problems } = resolveLeaseOptions(options, this.resolved.lease, [...this.connections.keys()], path);
     const key = consumerKey(value.connection, value.service);
     if (this.consumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has an assigned handler for this service already` });
     if (typeof handlers?.assigned !== 'function') problems.push({ path: `${path}.assigned`, message: `must be a function (got ${describe(handlers?.assigned)})` });
     if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     const { redis, tailer } = this.connection(value.connection);
-    const { events, identity, session, commandTimeoutMs, drainMs } = this;
+    const { events, identity } = this;
+    const { session, commandTimeoutMs, drainMs } = this.resolved;
     const consumer = new LeaseConsumer(value, handlers, {
       redis, events, identity, session, commandTimeoutMs, drainMs, tailer,
       onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
@@ -132,7 +108,7 @@ export class RedisStreamsEngine {
 
   /** Registers a stream when the engine starts; after that, use `partitions().register`. @throws InvalidOptionsError */
   registerStream(registration: StreamRegistration): void {
-    const { value, problems } = resolveRegistration(registration, this.partitioning.namespace, [...this.connections.keys()], `stream "${String(registration?.name)}"`);
+    const { value, problems } = resolveRegistration(registration, this.resolved.partition.namespace, [...this.connections.keys()], `stream "${String(registration?.name)}"`);
     if (this.starting || this.stopping) problems.push({ path: value.stream, message: 'must be registered before the engine is started; use partitions().register(...) at run time' });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     this.connection(value.connection).registry.add(value);
@@ -144,14 +120,15 @@ export class RedisStreamsEngine {
    */
   addPartitionConsumer(options: PartitionConsumerOptions, handlers: PartitionHandlers): PartitionConsumer {
     const path = `partition consumer of "${options?.stream}" in group "${options?.group}"`;
-    const { value, problems } = resolvePartitionOptions(options, this.partitioning, { connections: [...this.connections.keys()], exclusive: this.identity.exclusive, path });
+    const { value, problems } = resolvePartitionOptions(options, this.resolved.partition, { connections: [...this.connections.keys()], exclusive: this.identity.exclusive, path });
     const key = consumerKey(value.connection, `${value.stream}#${value.group}`);
     if (this.partitionConsumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has a handler for this stream and group already` });
     if ((typeof handlers?.message === 'function') === (typeof handlers?.batch === 'function')) problems.push({ path, message: 'needs exactly one of the handlers "message" and "batch"' });
     if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     const { redis, registry } = this.connection(value.connection);
-    const { events, identity, session, commandTimeoutMs, drainMs } = this;
+    const { events, identity } = this;
+    const { session, commandTimeoutMs, drainMs } = this.resolved;
     const consumer = new PartitionConsumer(value, handlers, {
       redis, events, identity, session, commandTimeoutMs, drainMs,
       find: (stream, who, signal) => registry.get(stream, who, signal),
@@ -163,16 +140,57 @@ export class RedisStreamsEngine {
     return consumer;
   }
 
+  /** Queues of a connection. @throws InvalidOptionsError when no connection has that name. */
+  queues(connection: string = DEFAULT): QueueClient {
+    return this.connection(connection).queues;
+  }
+
+  /** Registers a queue when the engine starts; after that, use `queues().register`. @throws InvalidOptionsError */
+  registerQueue(registration: QueueRegistration): void {
+    const { value, problems } = resolveQueueRegistration(registration, this.resolved.queue.namespace, [...this.connections.keys()], `queue "${String(registration?.name)}"`);
+    if (this.starting || this.stopping) problems.push({ path: value.queue, message: 'must be registered before the engine is started; use queues().register(...) at run time' });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    this.connection(value.connection).queueRegistry.add(value);
+  }
+
+  /** Handles a registered queue's messages in a group, once per group and connection. Starts with the engine. @throws InvalidOptionsError */
+  addQueueConsumer(options: QueueConsumerOptions, handlers: QueueHandlers): QueueConsumer {
+    const path = `queue consumer of "${options?.queue}" in group "${options?.group ?? 'default'}"`;
+    const { value, problems } = resolveQueueConsumer(options, this.resolved.queue, { connections: [...this.connections.keys()], path });
+    const key = consumerKey(value.connection, `${value.queue}#${value.group}`);
+    if (this.queueConsumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has a handler for this queue and group already` });
+    if (typeof handlers?.message !== 'function') problems.push({ path: `${path}.message`, message: `must be a function (got ${describe(handlers?.message)})` });
+    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    const { redis, queueRegistry } = this.connection(value.connection);
+    const { events, identity } = this;
+    const { session, commandTimeoutMs, drainMs } = this.resolved;
+    const consumer = new QueueConsumer(value, handlers, {
+      redis, events, identity, session, commandTimeoutMs, drainMs,
+      find: async (queue, who, signal) => (await queueRegistry.get(queue, who, signal)).keys,
+      alone: () => this.suspects.acquire(),
+      rejoined: () => void queueRegistry.registerAll().catch((error: Error) => this.report(error, { connection: value.connection, during: 'registering queues again' })),
+      onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
+    });
+    this.queueConsumers.set(key, consumer);
+    return consumer;
+  }
+
   /** Rooms of a connection. @throws InvalidOptionsError when no connection has that name. */
   fanout(connection: string = DEFAULT): FanoutClient {
     return this.connection(connection).fanout;
+  }
+
+  /** Dead letters of all capabilities, over one connection. @throws InvalidOptionsError when no connection has that name. */
+  deadLetters(connection: string = DEFAULT): DeadLetters {
+    return this.connection(connection).deadLetters;
   }
 
   /** Subscribes to a room, or to all rooms that a pattern fits, when the engine starts. @throws InvalidOptionsError */
   addRoomHandler(options: RoomHandlerOptions, handlers: RoomHandlers): void {
     const { room, connection = DEFAULT, ...tuning } = options;
     const path = `handler of the room ${describe(room instanceof RegExp ? String(room) : room)}`;
-    const { value, problems } = resolveSubscriber(tuning, this.rooms, path);
+    const { value, problems } = resolveSubscriber(tuning, this.resolved.fanout, path);
     if (!(room instanceof RegExp)) problems.push(...checkStreamName(room, `${path}.room`));
     if (!this.connections.has(connection)) problems.push({ path: `${path}.connection`, message: `must be one of the configured connections: ${[...this.connections.keys()].join(', ')} (got ${describe(connection)})` });
     if (typeof handlers?.message !== 'function') problems.push({ path: `${path}.message`, message: `must be a function (got ${describe(handlers?.message)})` });
@@ -182,8 +200,8 @@ export class RedisStreamsEngine {
   }
 
   /**
-   * Connects, registers streams and starts all consumers. Idempotent.
-   * @throws ConnectionError | ConsumerNameInUseError | StreamMismatchError | StreamNotRegisteredError | ClosedError after a stop
+   * Connects, registers streams and queues and starts all consumers. Idempotent.
+   * @throws ConnectionError | ConsumerNameInUseError | StreamMismatchError | StreamNotRegisteredError | QueueMismatchError | ClosedError after a stop
    */
   start(): Promise<void> {
     if (!this.starting && (this.draining || this.stopping)) return Promise.reject(new ClosedError('the engine'));
@@ -204,9 +222,9 @@ export class RedisStreamsEngine {
     let last: Error | undefined;
     const forget = this.events.on('connection.error', ({ error }) => (last = error));
     try {
-      const registered = Promise.all([...this.connections.values()].map(({ registry }) => registry.registerAll()));
+      const registered = Promise.all([...this.connections.values()].flatMap(({ registry, queueRegistry }) => [registry.registerAll(), queueRegistry.registerAll()]));
       const consumers = registered.then(() => Promise.all([...this.all(), ...this.clients()].map((consumer) => consumer.start())));
-      const waitMs = this.startTimeoutMs + (this.partitionConsumers.size > 0 ? this.partitioning.registrationWaitMs : 0);
+      const waitMs = this.resolved.startTimeoutMs + Math.max(this.partitionConsumers.size > 0 ? this.resolved.partition.registrationWaitMs : 0, this.queueConsumers.size > 0 ? this.resolved.queue.registrationWaitMs : 0);
       await withDeadline(consumers, waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
       for (const { redis } of this.connections.values()) void redis.probe();
     } catch (error) {
@@ -217,8 +235,8 @@ export class RedisStreamsEngine {
     }
   }
 
-  private all(): Array<LeaseConsumer | PartitionConsumer> {
-    return [...this.consumers.values(), ...this.partitionConsumers.values()];
+  private all(): Array<LeaseConsumer | PartitionConsumer | QueueConsumer> {
+    return [...this.consumers.values(), ...this.partitionConsumers.values(), ...this.queueConsumers.values()];
   }
 
   private clients(): FanoutClient[] {
@@ -228,29 +246,38 @@ export class RedisStreamsEngine {
   private async stopAll(): Promise<void> {
     await this.drain();
     const flushed = (closing: Promise<void>, during: string): Promise<void> =>
-      withDeadline(closing, this.drainMs + this.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during }));
+      withDeadline(closing, this.resolved.drainMs + this.resolved.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during }));
     await Promise.all(
-      [...this.connections.values()].flatMap(({ client, partitions, fanout }) => [
+      [...this.connections.values()].flatMap(({ client, partitions, fanout, queues }) => [
         flushed(client.close(), 'sending the last announcements'), flushed(partitions.close(), 'sending the last messages'), flushed(fanout.close(), 'sending the last messages to rooms'),
+        flushed(queues.close(this.resolved.drainMs), 'sending the last messages to queues'),
       ]),
     );
-    for (const { redis, tailer } of this.connections.values()) {
+    for (const { redis, tailer, deadLetters } of this.connections.values()) {
       tailer.close();
+      deadLetters.close();
       redis.close();
     }
   }
 
   private addConnection(name: string, options: ConnectionOptions): void {
-    const redis = new RedisConnection(name, options, this.commandTimeoutMs, this.events);
+    const redis = new RedisConnection(name, options, this.resolved.commandTimeoutMs, this.events);
     const client = new LeaseClient(redis, this.events, (service) => this.consumers.get(consumerKey(name, service)));
-    const registry = new StreamRegistry(redis, this.identity.name, this.partitioning.registrationWaitMs);
+    const registry = new StreamRegistry(redis, this.identity.name, this.resolved.partition.registrationWaitMs);
     const partitions = new PartitionClient({
-      redis, events: this.events, registry, connection: name, namespace: this.partitioning.namespace,
+      redis, events: this.events, registry, connection: name, namespace: this.resolved.partition.namespace,
       consumer: (stream, group) => this.partitionConsumers.get(consumerKey(name, `${stream}#${group}`)),
     });
-    const { events, identity, session, commandTimeoutMs, drainMs } = this;
-    const fanout = new FanoutClient(this.rooms, { redis, events, identity, session, commandTimeoutMs, drainMs, onError: (error, context) => this.report(error, { connection: name, ...context }) });
-    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions, fanout });
+    const { events, identity } = this;
+    const { session, commandTimeoutMs, drainMs } = this.resolved;
+    const fanout = new FanoutClient(this.resolved.fanout, { redis, events, identity, session, commandTimeoutMs, drainMs, onError: (error, context) => this.report(error, { connection: name, ...context }) });
+    const queueRegistry = new QueueRegistry(redis, identity.name, this.resolved.queue.registrationWaitMs);
+    const queues = new QueueClient({ redis, events: this.events, registry: queueRegistry, connection: name, defaults: this.resolved.queue });
+    const deadLetters = new DeadLetters({
+      redis, events, by: identity.name, namespace: { partition: this.resolved.partition.namespace, queue: this.resolved.queue.namespace },
+      stream: (stream) => registry.get(stream, 'dead letters'), queue: (queue) => queueRegistry.get(queue, 'dead letters'), rooms: () => fanout.stores(),
+    });
+    this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions, fanout, queueRegistry, queues, deadLetters });
   }
 
   private connection(name: string): Connection {
@@ -271,24 +298,4 @@ export class RedisStreamsEngine {
 
 function consumerKey(connection: string, service: string): string {
   return `${connection}\u0000${service}`;
-}
-
-function checkConnection(connection: unknown, path: string): OptionProblem[] {
-  if (typeof connection !== 'object' || connection === null || Array.isArray(connection)) return [{ path, message: `must be an object (got ${describe(connection)})` }];
-  const { url, cluster, client, port } = connection as { url?: unknown; cluster?: { nodes?: unknown }; client?: unknown; port?: unknown };
-  const problems: OptionProblem[] = [];
-  if ([url, cluster, client].filter((x) => x !== undefined).length > 1) problems.push({ path, message: 'must have only one of url, cluster and client' });
-  if (url !== undefined && (typeof url !== 'string' || !/^(rediss?|unix):\/\/|^\//.test(url))) problems.push({ path: `${path}.url`, message: `must be a redis:// or rediss:// URL (got ${describe(url)})` });
-  if (cluster !== undefined && (!Array.isArray(cluster?.nodes) || cluster.nodes.length === 0)) problems.push({ path: `${path}.cluster.nodes`, message: 'must list at least one node' });
-  if (client !== undefined && typeof (client as { duplicate?: unknown } | null)?.duplicate !== 'function') problems.push({ path: `${path}.client`, message: `must be an ioredis client (got ${describe(client)})` });
-  if (hasKeyPrefix(connection)) problems.push({ path, message: 'must not have a keyPrefix: the names of streams and keys are shared with other programs; put it into the service name and the stream names' });
-  if (port !== undefined && (typeof port !== 'number' || !(port > 0 && port < 65_536))) problems.push({ path: `${path}.port`, message: `must be a port number (got ${describe(port)})` });
-  return problems;
-}
-
-/** ioredis would put it before some names and not before others, such as those in the replies. */
-function hasKeyPrefix(connection: object): boolean {
-  const { options, client, cluster } = connection as Partial<Record<'options' | 'client' | 'cluster', { options?: object } & object>>;
-  const places = [connection, options, client?.options, cluster?.options] as Array<{ keyPrefix?: unknown; redisOptions?: { keyPrefix?: unknown } } | undefined>;
-  return places.some((place) => Boolean(place?.keyPrefix) || Boolean(place?.redisOptions?.keyPrefix));
 }

@@ -7,20 +7,21 @@ export type { PartitionHookTarget } from './module/decorators/partition-handler.
 export { OnRoomEjected, OnRoomJoined, OnRoomMessage } from './module/decorators/on-room.js';
 export type { RoomHookTarget } from './module/decorators/on-room.js';
 export {
-  getFanoutToken, getLeasesToken, getPartitionsToken, getStreamToken, InjectFanout, InjectLeases, InjectPartitions, InjectStream, REDIS_STREAMS_OPTIONS,
+  getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getStreamToken, InjectDeadLetters, InjectFanout, InjectLeases, InjectPartitions, InjectStream, REDIS_STREAMS_OPTIONS,
   type StreamPlace,
 } from './module/tokens.js';
 export type { OneOrMany, ProducedStream, StreamRegistrationAsync, StreamSettings } from './module/streams.js';
 export { LeaseService } from './module/lease.service.js';
 export { PartitionService } from './module/partition.service.js';
 export { FanoutService } from './module/fanout.service.js';
+export { DeadLetterService } from './module/dead-letter.service.js';
 export { HandlerRequest } from './module/handler-request.js';
 export { RedisStreamsHealth, type RedisStreamsHealthResult } from './module/health.js';
 
 export { RedisStreamsEngine } from './engine.js';
 export { LeaseClient } from './lease/client.js';
 export type { LeaseConsumer } from './lease/consumer.js';
-export type { DeadLetter, DeadLetterQuery, LeaseQuery } from './lease/listing.js';
+export type { LeaseDeadLetter, LeaseDeadLetterQuery, LeaseQuery } from './lease/listing.js';
 export type {
   Announcement, AnnounceOptions, AnnounceResult, AnnounceStatus, DisownedStream, EntriesOptions, ExpiredStream, LeaseHandlers, LeaseMember,
   LeaseState, LeaseStats, LeaseView, StreamEntry, StreamInfo, StreamLease, TerminatedConsumer,
@@ -38,16 +39,25 @@ export type {
   AckedRoomMessage, EjectedSubscriber, FanoutMetrics, JoinedRoom, PeekedMessage, RoomContext, RoomHandler, RoomHandlers, RoomHeaders, RoomHooks,
   RoomMember, RoomMessage, RoomSendOptions, RoomState, RoomSubscription, SentRoomMessage,
 } from './fanout/types.js';
+export { DeadLetters } from './dead-letters/client.js';
+export type {
+  DeadLetter, DeadLetterDetails, DeadLetterFilter, DeadLetterKind, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterSource, DeadLetterWork,
+  ReplayOptions, ReplayResult, ReplaySkipReason,
+} from './dead-letters/types.js';
+export { QueueClient, type QueueRef } from './queue/client.js';
+export type { QueueProducer } from './queue/producer.js';
+export type { ClosedQueueProducer, OutgoingQueueMessage, QueueSendOptions, SentQueueMessage } from './queue/types.js';
 export { RedisStreamsEvents } from './observability/events.js';
 export type { RedisStreamsEvent, RedisStreamsEventMap, RedisStreamsEventName } from './observability/events.js';
 export type {
   BackoffOptions, ConnectionOptions, CustomPartitioner, ErrorContext, FanoutOptions, LeaseConsumerOptions, LeaseTuning, PartitionConsumerOptions,
-  PartitionDefaults, PartitionTuning, RedisStreamsOptions, RetentionOptions, RetryOptions, RoomHandlerOptions, RoomTuning, SessionOptions, StreamRegistration,
+  PartitionDefaults, PartitionTuning, QueueConsumerOptions, QueueDefaults, QueueProducerOptions, QueueRegistration, QueueTuning, RedisStreamsOptions, RetentionOptions, RetryOptions, RoomHandlerOptions, RoomTuning, SessionOptions, StreamRegistration,
 } from './options.js';
 export {
   AckTimeoutError, AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FanoutMismatchError,
   FencedError, HandlerTimeoutError,
-  InvalidOptionsError, LeaseAbortedError, PartitionFullError, PartitionLostError, PartitionUnusableError, RedisStreamsError, RoomEjectedError, StreamMismatchError,
+  InvalidOptionsError, LeaseAbortedError, MessageLostError, PartitionFullError, PartitionLostError, PartitionUnusableError, QueueMismatchError, QueueNotRegisteredError,
+  RedisStreamsError, ReplicationError, RoomEjectedError, StreamMismatchError,
   StreamNotRegisteredError,
 } from './errors/index.js';
-export type { AbortReason, EjectReason, ErrorCode, OptionProblem, PartitionLossReason } from './errors/index.js';
+export type { AbortReason, EjectReason, ErrorCode, MessageLossReason, OptionProblem, PartitionLossReason } from './errors/index.js';

@@ -64,6 +64,36 @@ const ROOMS: readonly Case[] = [
   ['error', { error: new Error('odd'), context: { room: 'lobby', attempt: 5, connection: 'default', during: 'the handler of message 7' } }, 'error: room "lobby": error in the handler of message 7, attempt 5: odd'],
 ];
 
+const shard = { queue: 'shop:mails', group: 'senders', shard: 1 };
+const QUEUES: Array<[RedisStreamsEventName, object, string]> = [
+  ['queue.settled', { ...shard, done: 7, retried: 1, deadLettered: 0 }, 'debug: shop:mails/1#senders: 7 done, 1 again later, 0 given up'],
+  ['queue.retried', { ...shard, id: '17-0', attempt: 2, delayMs: 1_500.4, error: new Error('no') }, 'warn: shop:mails/1#senders: message 17-0 failed, attempt 2; again in 1500 ms: Error: no'],
+  ['queue.deadLettered', { ...shard, id: '17-0', reason: 'max-attempts', attempt: 5, error: new Error('no') }, 'error: shop:mails/1#senders: message 17-0 dead-lettered (max-attempts) after 5 attempts: no'],
+  ['queue.deadLettered', { ...shard, id: '17-0', reason: 'crashed', attempt: 1 }, 'error: shop:mails/1#senders: message 17-0 dead-lettered (crashed) after 1 attempt'],
+  ['queue.takenOver', { ...shard, messages: 3 }, 'warn: shop:mails/1#senders: took over 3 messages of a dead consumer'],
+  ['queue.lost', { ...shard, messages: 1 }, 'warn: shop:mails/1#senders: this process was silent past its deadline; 1 message it held go to others'],
+  ['queue.paused', { queue: 'shop:mails', group: 'senders', paused: true }, 'log: shop:mails#senders: paused'],
+  ['queue.paused', { queue: 'shop:mails', group: 'senders', paused: false }, 'log: shop:mails#senders: resumed'],
+  ['queue.terminated', { queue: 'shop:mails', group: 'senders', reason: 'closed' }, 'log: shop:mails#senders: consumer ended'],
+  ['queue.terminated', { queue: 'shop:mails', group: 'senders', reason: 'name-in-use', error: new Error('taken') }, 'error: shop:mails#senders: consumer ended: name-in-use: taken'],
+  ['error', { error: new Error('odd'), context: { queue: 'shop:mails', group: 'senders', connection: 'default', during: 'settling' } }, 'error: shop:mails#senders: error in settling: odd'],
+];
+
+describe('lines of queues', () => {
+  it.each(QUEUES)('%s', (name, event, line) => {
+    events.emit(name, event as never);
+    expect(lines).toEqual([line]);
+  });
+
+  it('stand for every event of the capability', () => {
+    const told = new Set(QUEUES.map(([name]) => name).filter((name) => name.startsWith('queue.')));
+    const all: Record<Extract<RedisStreamsEventName, `queue.${string}`>, true> = {
+      'queue.settled': true, 'queue.retried': true, 'queue.deadLettered': true, 'queue.takenOver': true, 'queue.lost': true, 'queue.paused': true, 'queue.terminated': true,
+    };
+    expect([...told].toSorted()).toEqual(Object.keys(all).toSorted());
+  });
+});
+
 describe('lines of partitions', () => {
   it.each(CASES)('%s', (name, event, line) => {
     events.emit(name, event as never);

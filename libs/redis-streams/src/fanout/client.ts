@@ -12,7 +12,7 @@ import { newIncarnation, type ConsumerIdentity } from '../session/identity.js';
 import type { ResolvedSession } from '../session/options.js';
 import { resolveSubscriber, type ResolvedFanout, type ResolvedRoomTuning } from './options.js';
 import { FanoutShard, RoomCounts } from './shard.js';
-import { registerFanout, type OutgoingRoomMessage, type RawState } from './store.js';
+import { registerFanout, type OutgoingRoomMessage, type RawState, type RoomStore } from './store.js';
 import { Subscriber } from './subscriber.js';
 import type {
   AckedRoomMessage, FanoutMetrics, PeekedMessage, RoomHandler, RoomHandlers, RoomHeaders, RoomHooks, RoomSendOptions, RoomState,
@@ -138,6 +138,11 @@ export class FanoutClient {
       latencyMs: this.counts.latency.summary(),
       topRooms: largest.sort((a, b) => b.backlog - a.backlog).slice(0, count),
     };
+  }
+
+  /** @internal One per shard. @throws as {@link send} */
+  async stores(): Promise<RoomStore[]> {
+    return (await this.allShards()).map(({ store }) => store);
   }
 
   /** @internal To be started with the engine. */

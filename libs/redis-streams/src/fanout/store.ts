@@ -94,6 +94,11 @@ export class RoomStore {
     return (await this.run('fanout-ack', this.keys.roomsOf(session), acks.map(({ room }) => room), args)) as number[];
   }
 
+  /** Puts dead letters of these rooms back into their backlogs. @returns per letter 'OK', or why not */
+  async replay(work: string, batch: number, keepMs: number, rooms: readonly string[], ids: readonly string[]): Promise<readonly string[]> {
+    return (await this.run('fanout-replay', work, rooms, [batch, keepMs, this.options.maxBacklog, rooms.length, ...rooms, ...ids])) as string[];
+  }
+
   /** @returns undefined when the session is dead */
   async join(session: string, rooms: ReadonlyArray<{ readonly room: string; readonly sync: boolean }>): Promise<readonly Admission[] | undefined> {
     const args = rooms.flatMap(({ room, sync }) => [room, sync ? 'sync' : 'async']);

@@ -5,7 +5,7 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { Announcer } from './announcer.js';
 import type { LeaseConsumer } from './consumer.js';
-import { listDeadLetters, listLeases, readStats, type DeadLetter, type DeadLetterQuery, type LeaseQuery } from './listing.js';
+import { listDeadLetters, listLeases, readStats, type LeaseDeadLetter, type LeaseDeadLetterQuery, type LeaseQuery } from './listing.js';
 import type { Announcement, AnnounceOptions, AnnounceResult, LeaseStats, LeaseView, StreamInfo, StreamLease } from './types.js';
 
 /** The lease capability of one connection: announce, look, claim. */
@@ -62,7 +62,7 @@ export class LeaseClient {
   }
 
   /** The dead-letter stream of a service, oldest first. */
-  deadLetters(service: string, query: DeadLetterQuery = {}): Promise<DeadLetter[]> {
+  deadLetters(service: string, query: LeaseDeadLetterQuery = {}): Promise<LeaseDeadLetter[]> {
     return listDeadLetters(this.redis, service, query);
   }
 

@@ -2,7 +2,7 @@
 export { RedisStreamsEngine } from '../engine.js';
 export { LeaseClient } from './client.js';
 export type { LeaseConsumer } from './consumer.js';
-export type { DeadLetter, DeadLetterQuery, LeaseQuery } from './listing.js';
+export type { LeaseDeadLetter, LeaseDeadLetterQuery, LeaseQuery } from './listing.js';
 export type {
   Announcement, AnnounceOptions, AnnounceResult, AnnounceStatus, DisownedStream, EntriesOptions, ExpiredStream, LeaseHandlers, LeaseMember,
   LeaseState, LeaseStats, LeaseView, StreamEntry, StreamInfo, StreamLease, TerminatedConsumer,

@@ -13,7 +13,7 @@ export interface LeaseQuery {
   readonly limit?: number;
 }
 
-export interface DeadLetterQuery {
+export interface LeaseDeadLetterQuery {
   /** Rows at most. Default 100. */
   readonly limit?: number;
   /** Only entries after this id of the dead-letter stream. */
@@ -21,7 +21,7 @@ export interface DeadLetterQuery {
 }
 
 /** One entry of the dead-letter stream `{<service>-input}:dead`. */
-export interface DeadLetter {
+export interface LeaseDeadLetter {
   readonly id: string;
   /** missing-field, too-large, too-deep, invalid-json, invalid-utf8, missing-stream-name, invalid-stream-name, invalid-info, forbidden-key, max-attempts, or the handler's own. */
   readonly reason: string;
@@ -103,7 +103,7 @@ export async function readStats(redis: RedisConnection, service: string): Promis
   return { service, undelivered, held, expired: Math.max(0, pending - held - free - followUps), free, followUps, deadLetters, members };
 }
 
-export async function listDeadLetters(redis: RedisConnection, service: string, query: DeadLetterQuery): Promise<DeadLetter[]> {
+export async function listDeadLetters(redis: RedisConnection, service: string, query: LeaseDeadLetterQuery): Promise<LeaseDeadLetter[]> {
   const rows = (await redis.commands.call('XRANGE', [
     leaseKeys(service).dead, query.after ? `(${query.after}` : '-', '+', 'COUNT', query.limit ?? 100,
   ])) as Array<[string, string[]]>;

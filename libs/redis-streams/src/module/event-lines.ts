@@ -12,7 +12,7 @@ export interface EventLine {
 /** Events at this level are not even formatted when it is off: they come with every stream. */
 export const DEBUG_EVENTS: ReadonlySet<RedisStreamsEvent['type']> = new Set([
   'session.renewed', 'lease.announced', 'lease.assigned', 'lease.completed', 'lease.checkpointed',
-  'partition.committed', 'room.joined', 'room.left',
+  'partition.committed', 'room.joined', 'room.left', 'queue.settled',
 ]);
 
 /** The line of each event. */
@@ -120,6 +120,24 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
       return { ...warn(`the room "${event.room}" has something that is no message: ${event.error.message}`), throttle: `${event.type} ${event.room}` };
     case 'room.dropped':
       return { ...warn(`${event.subscriber} is slower than the room "${event.room}" (sync: false): message ${event.id} dropped`), throttle: `${event.type} ${event.room}` };
+    case 'queue.settled':
+      return debug(`${ofQueue(event)}: ${event.done} done, ${event.retried} again later, ${event.deadLettered} given up`);
+    case 'queue.retried':
+      return { ...warn(`${ofQueue(event)}: message ${event.id} failed, attempt ${event.attempt}; again in ${event.delayMs.toFixed(0)} ms`, event.error), throttle: `${event.type} ${event.queue} ${event.error.name}` };
+    case 'queue.deadLettered':
+      return failure(`${ofQueue(event)}: message ${event.id} dead-lettered (${event.reason}) after ${count(event.attempt, 'attempt')}`, event.error);
+    case 'queue.takenOver':
+      return warn(`${ofQueue(event)}: took over ${count(event.messages, 'message')} of a dead consumer`);
+    case 'queue.lost':
+      return warn(`${ofQueue(event)}: this process was silent past its deadline; ${count(event.messages, 'message')} it held go to others`);
+    case 'queue.paused':
+      return log(`${ofQueue(event)}: ${event.paused ? 'paused' : 'resumed'}`);
+    case 'queue.terminated':
+      return event.reason === 'closed' ? log(`${ofQueue(event)}: consumer ended`) : failure(`${ofQueue(event)}: consumer ended: ${event.reason}`, event.error);
+    case 'deadLetters.replayed':
+      return handled(event, `${count(event.replayed, 'dead letter')} replayed${event.skipped === 0 ? '' : `, ${event.skipped} left where they were`}`);
+    case 'deadLetters.purged':
+      return handled(event, `${count(event.purged, 'dead letter')} purged`);
     case 'reader.error':
       return {
         ...warn(`${event.service}: reading failed ${event.failures} times, again in ${event.retryInMs} ms: ${event.error.message}`),
@@ -145,7 +163,8 @@ function errorLine(context: ErrorContext, error: Error): EventLine {
   return isOfHandler ? line : { ...line, throttle: `error ${placeOf({ ...context, partition: undefined })} ${during}` };
 }
 
-function placeOf({ connection, service, stream, group, partition, room }: ErrorContext): string {
+function placeOf({ connection, service, stream, queue, group, partition, room }: ErrorContext): string {
+  if (queue !== undefined) return `${queue}#${group}`;
   if (room !== undefined) return `room "${room}"`;
   if (group !== undefined) return `${stream}${partition === undefined ? '' : `/${partition}`}#${group}`;
   if (service === undefined) return `connection "${connection ?? 'default'}"`;
@@ -158,12 +177,21 @@ function of(event: { service: string; stream?: string }): string {
 
 const ASSIGNED = { free: 'assigned', dead: 'taken over, its owner has died', regranted: 'assigned again' } as const;
 
+function ofQueue({ queue, group, shard }: { queue: string; group: string; shard?: number }): string {
+  return `${queue}${shard === undefined ? '' : `/${shard}`}#${group}`;
+}
+
 function groupOf({ stream, group }: { stream: string; group: string }): string {
   return `${stream}#${group}`;
 }
 
 function at({ stream, group, partition }: { stream: string; group: string; partition: number }): string {
   return `${stream}/${partition}#${group}:`;
+}
+
+function handled({ kind, source, by, error }: { kind: string; source: string; by: string; error?: Error }, what: string): EventLine {
+  const line = `${kind} ${source}: ${what} by ${by}`;
+  return error ? failure(`${line}, then it failed`, error) : log(line);
 }
 
 function pausedText(partitions: 'all' | readonly number[]): string {

@@ -4,6 +4,7 @@ import { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisStreamsOptions, StreamRegistration } from '../options.js';
 import { EventLogger } from './event-logger.js';
 import { HandlerBinder } from './binder.js';
+import { DeadLetterService } from './dead-letter.service.js';
 import { HandlerExplorer } from './explorer.js';
 import { FanoutService } from './fanout.service.js';
 import { RedisStreamsHealth } from './health.js';
@@ -13,7 +14,7 @@ import { ConfigurableRedisStreamsModule, type RedisStreamsModuleAsyncOptions, ty
 import { PartitionService } from './partition.service.js';
 import { HandlerRegistrar } from './registrar.js';
 import { type OneOrMany, producedOnly, type ProducedStream, registered, registeredAsync, streamModule, type StreamRegistrationAsync } from './streams.js';
-import { DEFAULT_CONNECTION, getFanoutToken, getLeasesToken, getPartitionsToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
+import { DEFAULT_CONNECTION, getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 const CORE: Provider[] = [
   {
@@ -26,6 +27,7 @@ const CORE: Provider[] = [
   { provide: LeaseService, useExisting: getLeasesToken() },
   { provide: PartitionService, useExisting: getPartitionsToken() },
   { provide: FanoutService, useExisting: getFanoutToken() },
+  { provide: DeadLetterService, useExisting: getDeadLettersToken() },
   EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle,
 ];
 
@@ -33,7 +35,8 @@ const CORE: Provider[] = [
  * Import it once, in the root module: `RedisStreamsModule.forRoot({...})`. That is enough in any kind of Nest
  * application (HTTP, microservice, application context): decorated methods are found and run.
  * Injectable: {@link LeaseService}, `@InjectLeases(name)`, {@link PartitionService}, `@InjectPartitions(name)`,
- * {@link FanoutService}, `@InjectFanout(name)`, {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
+ * {@link FanoutService}, `@InjectFanout(name)`, {@link DeadLetterService},
+ * `@InjectDeadLetters(name)`, {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
  */
 @Module({})
 export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
@@ -77,8 +80,8 @@ function withProviders(definition: DynamicModule, connections: readonly string[]
     ...definition,
     providers: [...(definition.providers ?? []), ...CORE, ...named.flatMap(services)],
     exports: [
-      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService, FanoutService,
-      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name)]),
+      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService, FanoutService, DeadLetterService,
+      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name), getDeadLettersToken(name)]),
     ],
   };
 }
@@ -99,6 +102,11 @@ function services(connection: string): Provider[] {
     {
       provide: getFanoutToken(connection),
       useFactory: (engine: RedisStreamsEngine) => new FanoutService(engine.fanout(connection)),
+      inject: [RedisStreamsEngine],
+    },
+    {
+      provide: getDeadLettersToken(connection),
+      useFactory: (engine: RedisStreamsEngine) => new DeadLetterService(engine.deadLetters(connection)),
       inject: [RedisStreamsEngine],
     },
   ];

@@ -43,6 +43,16 @@ export function InjectFanout(connection?: string): PropertyDecorator & Parameter
   return Inject(getFanoutToken(connection));
 }
 
+/** Injection token of the {@link DeadLetterService} of a named connection; without a name, of the default one. */
+export function getDeadLettersToken(connection: string = DEFAULT_CONNECTION): string {
+  return `RedisStreamsDeadLetters:${connection}`;
+}
+
+/** Injects the {@link DeadLetterService} of a named connection; without a name, of the default one. */
+export function InjectDeadLetters(connection?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getDeadLettersToken(connection));
+}
+
 /**
  * Injection token of a stream's {@link PartitionProducer}, provided by `registerStream` and `registerProducer`.
  * @param place the namespace, or namespace and connection, if these were given there

@@ -15,9 +15,22 @@ interface OfGroup {
   readonly stream: string;
   readonly group: string;
 }
+interface OfShard {
+  /** Full name: with its namespace. */
+  readonly queue: string;
+  readonly group: string;
+  readonly shard: number;
+}
 interface OfSubscriber {
   readonly room: string;
   readonly subscriber: string;
+}
+interface OfDeadLetters {
+  readonly kind: 'lease' | 'partition' | 'fanout' | 'queue';
+  readonly source: string;
+  /** Who asked for it: as the caller says, else its process's consumer name. */
+  readonly by: string;
+  readonly error?: Error;
 }
 interface OfPartition extends OfGroup {
   readonly partition: number;
@@ -74,6 +87,19 @@ export interface RedisStreamsEventMap {
   'room.invalid': { readonly room: string; readonly id: string | undefined; readonly error: Error };
   /** An async subscriber is slower than its room. */
   'room.dropped': OfSubscriber & { readonly id: string };
+  /** Redis has the outcome of so many messages. */
+  'queue.settled': OfShard & { readonly done: number; readonly retried: number; readonly deadLettered: number };
+  'queue.retried': OfShard & { readonly id: string; readonly attempt: number; readonly delayMs: number; readonly error: Error };
+  'queue.deadLettered': OfShard & { readonly id: string; readonly reason: string; readonly attempt: number; readonly error?: Error };
+  /** This process has taken what a dead consumer held. */
+  'queue.takenOver': OfShard & { readonly messages: number };
+  /** This process was silent past its deadline: what it held goes to others. */
+  'queue.lost': OfShard & { readonly messages: number };
+  'queue.paused': { readonly queue: string; readonly group: string; readonly paused: boolean };
+  'queue.terminated': { readonly queue: string; readonly group: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
+  /** Somebody has put dead letters back; `error`: and could not go on. `source` is a service, stream#group, room or queue. */
+  'deadLetters.replayed': OfDeadLetters & { readonly replayed: number; readonly skipped: number };
+  'deadLetters.purged': OfDeadLetters & { readonly purged: number };
   'reader.error': OfService & { readonly error: Error; readonly retryInMs: number; readonly failures: number };
   'reader.recovered': OfService & { readonly failures: number; readonly downMs: number };
   /** What `onError` is told, but for connections and readers, which have events of their own. */

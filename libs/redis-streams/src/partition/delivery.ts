@@ -1,6 +1,7 @@
+import { NO_HEADERS, readHeaders, type Headers } from '../handling/headers.js';
 import type { WindowEntry } from '../kernel/partition-window.js';
 import type { StreamMessage } from '../kernel/xread-parser.js';
-import type { Headers, PartitionBatchContext, PartitionContext, PartitionMessage } from './types.js';
+import type { PartitionBatchContext, PartitionContext, PartitionMessage } from './types.js';
 
 /** A message as it was read. */
 export type RawMessage = StreamMessage;
@@ -15,8 +16,6 @@ export interface DeliveryHost {
   acknowledge(delivery: Delivery): Promise<void>;
 }
 
-const NO_HEADERS: Headers = Object.freeze(Object.create(null) as Record<string, string>);
-
 export class Message<T = unknown> implements PartitionMessage<T> {
   constructor(
     readonly id: string,
@@ -30,18 +29,6 @@ export class Message<T = unknown> implements PartitionMessage<T> {
   get headers(): Headers {
     return this.rawHeaders === undefined ? NO_HEADERS : readHeaders(this.rawHeaders);
   }
-}
-
-/** Headers are strings by name and nothing else; what is not is left out. No prototype, so that no name means more than itself. */
-export function readHeaders(text: string): Headers {
-  const headers = Object.create(null) as Record<string, string>;
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) for (const [name, value] of Object.entries(parsed)) if (typeof value === 'string') headers[name] = value;
-  } catch {
-    // Foreign text in our field: the message itself may be sound.
-  }
-  return headers;
 }
 
 /** One call of a handler: with one message, or with a batch. Made for every message, so it costs little until asked. */

@@ -68,10 +68,6 @@ export function batches(handler: NonNullable<PartitionHandlers['batch']>, size: 
   };
 }
 
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
-}
-
 function messageOf(partition: number, entry: Entry): Message {
   return new Message(entry.id, partition, entry.key, dataOf(entry), entry.failures + 1, entry.value.headers);
 }

@@ -6,7 +6,7 @@ import type { RedisConnection } from '../redis/connection.js';
 import { withCount, type Counted } from './count.js';
 import type { GroupStore } from './group-store.js';
 import { idBefore } from './options.js';
-import { readHeaders } from './delivery.js';
+import { readHeaders } from '../handling/headers.js';
 import type { KnownStream } from './registration.js';
 import type { GroupAssignment, PartitionDeadLetter, PartitionLag, Position } from './types.js';
 

@@ -1,14 +1,16 @@
 import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type PartitionLossReason } from '../errors/index.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
-import { Calls } from './calls.js';
+import { Calls } from '../handling/calls.js';
 import { Timers } from '../redis/timers.js';
 import { CommitDraft } from './commit-draft.js';
 import { type Delivery, type DeliveryHost, type RawMessage } from './delivery.js';
-import { deadLetterFields, isThenable, UnreadableError, type DeliveryFactory } from './dispatch.js';
+import { isThenable } from '../handling/thenable.js';
+import { deadLetterFields, UnreadableError, type DeliveryFactory } from './dispatch.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
 import type { PartitionOwnerHost } from './owner-host.js';
+import { ownOf } from './replayed.js';
 import { SuspectTurns, Suspicion } from './suspicion.js';
 
 /** How far messages may be read beyond a blocked key, in windows. */
@@ -21,7 +23,7 @@ export class OwnedPartition implements DeliveryHost {
   /** Id of the last message read. */
   cursor: string;
   private readonly window: PartitionWindow<RawMessage>;
-  private readonly calls: Calls;
+  private readonly calls: Calls<Delivery>;
   private readonly retries = new Timers();
   private paused = false;
   private pumping = false;
@@ -169,15 +171,11 @@ export class OwnedPartition implements DeliveryHost {
     return this.phase === 'active' && !this.paused && !this.wantsMore;
   }
 
-  private get limit(): number {
-    return this.suspicion.isActive ? 1 : this.options.concurrency;
-  }
-
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
     try {
-      while (this.phase === 'active' && !this.paused && this.calls.size < this.limit && !this.turns.isBusy && this.host.isLive()) {
+      while (this.phase === 'active' && !this.paused && this.calls.size < (this.suspicion.isActive ? 1 : this.options.concurrency) && !this.turns.isBusy && this.host.isLive()) {
         if (!(this.suspicion.isActive ? this.nextSuspect() : this.next())) break;
       }
     } finally {
@@ -199,7 +197,9 @@ export class OwnedPartition implements DeliveryHost {
     return true;
   }
 
-  private start(entries: ReadonlyArray<WindowEntry<RawMessage>>): void {
+  private start(taken: ReadonlyArray<WindowEntry<RawMessage>>): void {
+    const entries = ownOf(taken, this.group, (other) => (this.window.done(other), this.changed()));
+    if (entries.length === 0) return this.turns.over();
     let delivery: Delivery;
     try {
       delivery = this.deliveries.make(this, entries, performance.now());
@@ -232,8 +232,7 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   private returned(delivery: Delivery): void {
-    if (delivery.over || this.options.ack === 'manual') return;
-    this.settle(delivery);
+    if (!delivery.over && this.options.ack !== 'manual') this.settle(delivery);
   }
 
   private settle(delivery: Delivery): void {

@@ -1,6 +1,7 @@
 import type { PartitionLossReason } from '../errors/index.js';
+import type { Headers } from '../handling/headers.js';
 
-export type Headers = Readonly<Record<string, string>>;
+export type { Headers };
 
 /** A message to send. */
 export interface OutgoingMessage<T = unknown> {

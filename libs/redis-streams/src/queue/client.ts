@@ -2,11 +2,14 @@ import { ClosedError, InvalidOptionsError } from '../errors/index.js';
 import { checkPartName } from '../keys/names.js';
 import { fullName } from '../keys/partition-keys.js';
 import type { QueueProducerOptions, QueueRegistration } from '../options.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
+import type { QueueStats } from './handler-types.js';
+import { removeGroup, setPaused, statsOf } from './inspect.js';
 import type { ResolvedQueueDefaults } from './options.js';
 import { QueueProducer } from './producer.js';
 import { resolveQueueProducer } from './producer-options.js';
-import { resolveQueueRegistration, type QueueRegistry } from './registration.js';
+import { resolveQueueRegistration, type KnownQueue, type QueueRegistry } from './registration.js';
 
 /** A queue by name. */
 export interface QueueRef {
@@ -17,6 +20,7 @@ export interface QueueRef {
 
 export interface QueueClientContext {
   readonly redis: RedisConnection;
+  readonly events: RedisStreamsEvents;
   readonly registry: QueueRegistry;
   readonly connection: string;
   readonly defaults: ResolvedQueueDefaults;
@@ -56,12 +60,50 @@ export class QueueClient {
     return producer;
   }
 
+  /** What a group has yet to do, over all shards. @throws QueueNotRegisteredError */
+  async stats(ref: string | QueueRef, group = 'default'): Promise<QueueStats> {
+    const { queue, keys } = await this.known(ref, group);
+    return statsOf(this.context.redis, queue, keys, group);
+  }
+
+  /** Nobody of the group is given messages until `resume`, also not consumers that come later. What runs goes on. */
+  pause(ref: string | QueueRef, group = 'default'): Promise<void> {
+    return this.control(ref, group, true);
+  }
+
+  resume(ref: string | QueueRef, group = 'default'): Promise<void> {
+    return this.control(ref, group, false);
+  }
+
+  /**
+   * Forgets a group that has no consumers any more; messages are kept until every group has settled them, so a group that nobody
+   * consumes keeps all of them. @throws InvalidOptionsError while it has live consumers
+   */
+  async removeGroup(ref: string | QueueRef, group: string): Promise<void> {
+    const { consumers } = await this.stats(ref, group);
+    if (consumers > 0) throw new InvalidOptionsError([{ path: 'group', message: `"${group}" has ${consumers} live consumers; stop them first` }]);
+    const { keys } = await this.known(ref, group);
+    await Promise.all(keys.map((shard) => removeGroup(this.context.redis, shard, group)));
+  }
+
   /** @internal Closes all producers. @throws when sends had to be rejected */
   async close(timeoutMs: number): Promise<void> {
     this.closed = true;
     const closed = await Promise.all([...this.producers.values()].map((producer) => producer.close({ timeoutMs })));
     const unsent = closed.reduce((sum, producer) => sum + producer.unsent, 0);
     if (unsent > 0) throw new ClosedError('the queue client', `${unsent} messages could not be sent within ${timeoutMs} ms, and were rejected`);
+  }
+
+  private async control(ref: string | QueueRef, group: string, paused: boolean): Promise<void> {
+    const { queue, keys } = await this.known(ref, group);
+    await Promise.all(keys.map((shard) => setPaused(this.context.redis, shard, group, paused)));
+    this.context.events.emit('queue.paused', { queue, group, paused });
+  }
+
+  private known(ref: string | QueueRef, group: string): Promise<KnownQueue> {
+    const problems = checkPartName(group, 'group');
+    if (problems.length > 0) return Promise.reject(new InvalidOptionsError(problems));
+    return this.context.registry.get(this.nameOf(ref), `group "${group}"`);
   }
 
   private nameOf(ref: string | QueueRef): string {

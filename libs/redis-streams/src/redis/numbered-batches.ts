@@ -83,8 +83,9 @@ export class NumberedBatches<I extends Waiting<R>, R> {
     if (this.sequence > 0) await this.redis.commands.call('PEXPIRE', [this.script.record, LATE_MS]).catch(() => undefined);
   }
 
-  /** Rejects what is under way; it is not sent again. @returns how many */
+  /** Rejects what is under way; it is not sent again. @returns how many, once */
   abandon(error: Error): number {
+    if (this.ending.signal.aborted) return 0;
     this.ending.abort();
     let count = 0;
     for (const { items } of this.flights) {

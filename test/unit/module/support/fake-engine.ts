@@ -38,6 +38,14 @@ export class FakeEngine {
     return { connection, send: (room: string, data: unknown) => Promise.resolve({ connection, room, data }) };
   }
 
+  deadLetters(connection?: string): object {
+    return { connection };
+  }
+
+  queues(connection?: string): { queue(ref: object, options?: object): object } {
+    return { queue: (ref, options) => ({ connection, ref, ...options }) };
+  }
+
   registerStream(registration: StreamRegistration): void {
     this.streams.push(registration);
   }

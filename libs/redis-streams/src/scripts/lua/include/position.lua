@@ -1,3 +1,4 @@
+--@include ids
 -- A partition's state for one group, as one text: "epoch sequence losses lostAt mark markCrashes|done ids|id=failures".
 --   epoch        fencing token of the owner whose commits are accepted; sequence: its last commit
 --   losses       owners in a row that died here without any progress; lostAt: where
@@ -14,14 +15,6 @@ end
 local function write_position(p)
   return p.epoch .. ' ' .. int(p.sequence) .. ' ' .. int(p.losses) .. ' ' .. p.lost_at .. ' ' .. p.mark .. ' ' ..
     int(p.mark_crashes) .. '|' .. p.done .. '|' .. p.failures
-end
-
--- Whether stream id a is after b. Halves below 2^53 compare exactly as numbers.
-local function id_after(a, b)
-  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
-  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
-  a1, a2, b1, b2 = tonumber(a1), tonumber(a2), tonumber(b1), tonumber(b2)
-  return a1 > b1 or (a1 == b1 and a2 > b2)
 end
 
 -- The native group: {last delivered id, entries read or false, pending, lag or false}, or nil when there is none.

@@ -1,18 +1,4 @@
--- Neighbours of an id. Sequences from 10^15 on are beyond what Lua counts exactly; none is ever given out, but a position
--- "before this moment" is written as the last id of the millisecond before.
-local function id_before(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  if #seq > 15 then return ms .. '-999999999999999' end
-  if tonumber(seq) > 0 then return ms .. '-' .. int(tonumber(seq) - 1) end
-  return int(math.max(0, tonumber(ms) - 1)) .. '-999999999999999'
-end
-
-local function id_next(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  if #seq > 15 then return int(tonumber(ms) + 1) .. '-0' end
-  return ms .. '-' .. int(tonumber(seq) + 1)
-end
-
+--@include ids
 -- Up to where every group is through with a stream: nil when there is no group, which may still want all of it.
 -- A group that reads with XREADGROUP counts up to before its oldest pending entry.
 local function committed_by_all(stream)

@@ -1,20 +1,19 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Calls } from '../../../libs/redis-streams/dist/partition/calls.js';
-import type { Delivery } from '../../../libs/redis-streams/dist/partition/delivery.js';
+import { Calls, type Call } from '../../../libs/redis-streams/dist/handling/calls.js';
 import { footprint } from '../kernel/support/window-model.js';
 
 const MAX = 1_000;
 
-function calls(onExpired: (delivery: Delivery) => void = () => undefined) {
-  const expired: Delivery[] = [];
+function calls(onExpired: (delivery: Call) => void = () => undefined) {
+  const expired: Call[] = [];
   const made = new Calls(MAX, (delivery) => {
     expired.push(delivery);
     made.close(delivery);
     onExpired(delivery);
   });
-  const begin = (): Delivery & { reason?: Error } => {
+  const begin = (): Call & { reason?: Error } => {
     const told = { over: false, startedAt: performance.now(), reason: undefined as Error | undefined, abort: (reason: Error) => void (told.reason = reason) };
-    const delivery = told as unknown as Delivery & { reason?: Error };
+    const delivery = told as unknown as Call & { reason?: Error };
     made.begin(delivery);
     return delivery;
   };

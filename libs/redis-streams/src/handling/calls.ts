@@ -1,9 +1,16 @@
-import type { Delivery } from './delivery.js';
+/** One call of a handler, as far as its time is concerned. */
+export interface Call {
+  readonly startedAt: number;
+  /** Settled, or given up: what the handler still says is not heard. */
+  over: boolean;
+  /** Tells the handler that it works for nothing from here on. */
+  abort(reason: Error): void;
+}
 
-/** Handler calls of one partition: who still has a say, who still runs, who takes too long. */
-export class Calls {
+/** Handler calls of one consumer, or of one partition: who still has a say, who still runs, who takes too long. */
+export class Calls<T extends Call> {
   /** Deliveries that wait for their outcome. */
-  private readonly open = new Set<Delivery>();
+  private readonly open = new Set<T>();
   /** Calls that have not returned, also those nobody waits for any more. */
   private inside = 0;
   private readonly waiters = new Set<() => void>();
@@ -11,15 +18,15 @@ export class Calls {
 
   constructor(
     private readonly maxMs: number,
-    private readonly expired: (delivery: Delivery) => void,
+    private readonly expired: (call: T) => void,
   ) {}
 
   get size(): number {
     return this.open.size;
   }
 
-  begin(delivery: Delivery): void {
-    this.open.add(delivery);
+  begin(call: T): void {
+    this.open.add(call);
     this.inside++;
     // One timer for all: at most it looks once per `maxMs` while there is anything to look at.
     this.sweep ??= setTimeout(() => this.look(), this.maxMs);
@@ -31,22 +38,23 @@ export class Calls {
   }
 
   /** @returns false when its outcome is known already */
-  close(delivery: Delivery): boolean {
-    if (delivery.over) return false;
-    delivery.over = true;
-    this.open.delete(delivery);
+  close(call: T): boolean {
+    if (call.over) return false;
+    call.over = true;
+    this.open.delete(call);
     this.tell();
     return true;
   }
 
-  abort(reason: Error): void {
-    for (const delivery of this.open) delivery.abort(reason);
+  /** `which`: those to be told; default all. */
+  abort(reason: Error, which?: (call: T) => boolean): void {
+    for (const call of this.open) if (!which || which(call)) call.abort(reason);
   }
 
   /** Nothing more is heard from any of them. */
   end(): void {
     clearTimeout(this.sweep);
-    for (const delivery of this.open) delivery.over = true;
+    for (const call of this.open) call.over = true;
     this.open.clear();
     this.tell();
   }
@@ -82,9 +90,9 @@ export class Calls {
   private look(): void {
     const now = performance.now();
     let earliest = Infinity;
-    for (const delivery of this.open) {
-      if (delivery.startedAt + this.maxMs <= now) this.expired(delivery);
-      else earliest = Math.min(earliest, delivery.startedAt + this.maxMs);
+    for (const call of this.open) {
+      if (call.startedAt + this.maxMs <= now) this.expired(call);
+      else earliest = Math.min(earliest, call.startedAt + this.maxMs);
     }
     this.sweep = earliest === Infinity ? undefined : setTimeout(() => this.look(), Math.max(1, earliest - now));
   }

@@ -1,0 +1,313 @@
+import { HandlerTimeoutError, MessageLostError, toError } from '../errors/index.js';
+import { Calls } from '../handling/calls.js';
+import { isThenable } from '../handling/thenable.js';
+import { backoffDelay } from '../kernel/backoff.js';
+import { isTransient } from '../kernel/server-errors.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { ErrorContext } from '../options.js';
+import type { RedisConnection } from '../redis/connection.js';
+import { patiently } from '../redis/patiently.js';
+import { sleep } from '../redis/sleep.js';
+import type { ConsumerIdentity } from '../session/identity.js';
+import type { ResolvedSession } from '../session/options.js';
+import { deadLetterFields } from './dead-letter.js';
+import { QueueDelivery, type DeliveryHost } from './delivery.js';
+import type { QueueHandlers } from './handler-types.js';
+import type { HeldMessage } from './held-message.js';
+import type { ResolvedQueueConsumer } from './options.js';
+import { QueueShard, type QueueShardHost } from './shard.js';
+import { QueueShardStore } from './store.js';
+import type { QueueShardKeys } from '../keys/queue-keys.js';
+
+const ABORT_GRACE_MS = 100;
+const RETRY_MS = 200;
+
+export interface QueueConsumerContext {
+  readonly redis: RedisConnection;
+  readonly events: RedisStreamsEvents;
+  readonly identity: ConsumerIdentity;
+  readonly session: ResolvedSession;
+  readonly commandTimeoutMs: number;
+  readonly drainMs: number;
+  /** Keys of every shard of a registered queue. @throws QueueNotRegisteredError */
+  find(queue: string, who: string, signal: AbortSignal): Promise<readonly QueueShardKeys[]>;
+  /** Runs one suspect at a time in this process; resolves with the function that ends its turn. */
+  alone(): Promise<() => void>;
+  /** A session was lost and another begun: what this process registered may be gone too. */
+  rejoined(): void;
+  onError(error: Error, context: ErrorContext): void;
+}
+
+interface Ready {
+  readonly shard: QueueShard;
+  readonly held: HeldMessage;
+}
+
+/** One process's part in one consumer group of one queue: messages of all shards, so many handlers at a time. */
+export class QueueConsumer implements DeliveryHost {
+  private shards: QueueShard[] = [];
+  private ready: Ready[] = [];
+  /** Of `ready`: those before are begun. */
+  private next = 0;
+  /** Suspects that wait for their turn, or to be written down. */
+  private marking = 0;
+  private readonly turns = new Map<HeldMessage, { readonly shard: QueueShard; end(): void }>();
+  private readonly calls: Calls<QueueDelivery>;
+  private pumping = false;
+  private draining = false;
+  private stopping: Promise<void> | undefined;
+  private readonly stopped = new AbortController();
+
+  constructor(
+    private readonly options: ResolvedQueueConsumer,
+    private readonly handlers: QueueHandlers,
+    private readonly context: QueueConsumerContext,
+  ) {
+    this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
+  }
+
+  /** Full name of the queue. */
+  get queue(): string {
+    return this.options.queue;
+  }
+
+  get group(): string {
+    return this.options.group;
+  }
+
+  /** Live session ids, by shard; undefined where there is none at present. */
+  sessions(): Array<string | undefined> {
+    return this.shards.map(({ session }) => session);
+  }
+
+  /** Messages this process holds at present, begun or not, and handlers that run. */
+  load(): { readonly held: number; readonly running: number } {
+    return { held: this.shards.reduce((sum, { size }) => sum + size, 0), running: this.calls.size };
+  }
+
+  /** Joins the group in every shard and begins to read. @throws QueueNotRegisteredError | ConsumerNameInUseError | ConnectionError */
+  async start(): Promise<void> {
+    const { context, options } = this;
+    const { queue, group } = options;
+    const keys = await context.find(queue, `consumer of group "${group}"`, this.stopped.signal);
+    const stores = keys.map((shard) => new QueueShardStore(context.redis, shard, group));
+    await Promise.all(stores.map((store) => patiently(() => store.createGroup(options.startFrom), this.stopped.signal)));
+    if (this.stopping) return;
+    const host = this.shardHost(Math.max(1, Math.ceil(options.prefetch / keys.length)));
+    this.shards = stores.map((store, shard) => new QueueShard(shard, store, host, context));
+    await Promise.all(this.shards.map((shard) => shard.start()));
+  }
+
+  /** Reads nothing more, waits for what runs, settles it, leaves; what was not begun goes to others at once. Idempotent; bounded by `drainMs` and the command timeout. */
+  stop(): Promise<void> {
+    return (this.stopping ??= this.leave('closed'));
+  }
+
+  // From deliveries.
+
+  acknowledged(delivery: QueueDelivery): boolean {
+    if (!this.close(delivery)) return false;
+    delivery.place.done(delivery.held);
+    this.pump();
+    return true;
+  }
+
+  refused(delivery: QueueDelivery, delayMs: number | undefined): boolean {
+    if (!this.close(delivery)) return false;
+    this.failed(delivery, new Error('the handler refused it'), delayMs);
+    return true;
+  }
+
+  parked(delivery: QueueDelivery, reason: string): boolean {
+    if (!this.close(delivery)) return false;
+    delivery.held.failures++;
+    this.park(delivery.place, delivery.held, reason, undefined);
+    this.pump();
+    return true;
+  }
+
+  private shardHost(prefetch: number): QueueShardHost {
+    const { context, options } = this;
+    const { queue, group, startFrom } = options;
+    return {
+      queue, group, startFrom, prefetch,
+      events: context.events,
+      delivered: (shard, messages) => {
+        for (const held of messages) this.ready.push({ shard, held });
+        queueMicrotask(() => this.pump());
+      },
+      lost: (shard) => this.lost(shard),
+      rejoined: () => context.rejoined(),
+      failed: (error) => void (this.stopping ??= this.leave('name-in-use', error)),
+      onError: (error, during) => context.onError(error, { queue, group, during }),
+    };
+  }
+
+  private pump(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    const { concurrency } = this.options;
+    while (!this.draining && this.next < this.ready.length && this.calls.size + this.marking < concurrency) {
+      const { shard, held } = this.ready[this.next++]!;
+      if (!shard.holds(held)) continue; // its session is over
+      if (held.isSuspect) void this.mark(shard, held);
+      else this.begin(shard, held);
+    }
+    if (this.next === this.ready.length || this.next > 4_096) {
+      this.ready = this.ready.slice(this.next);
+      this.next = 0;
+    }
+    this.pumping = false;
+  }
+
+  /** A process died with it: that it is about to run is written down first, and where one died for certain it runs alone. */
+  private async mark(shard: QueueShard, held: HeldMessage): Promise<void> {
+    const { maxCrashes } = this.options;
+    if (maxCrashes > 0 && held.crashes >= maxCrashes) {
+      held.failures++;
+      this.park(shard, held, 'crashed', new Error(`its process died ${held.crashes} times while it ran`));
+      return;
+    }
+    this.marking++;
+    if (held.crashes > 0) this.turns.set(held, { shard, end: await this.context.alone() });
+    for (let begun: boolean | undefined; begun === undefined; ) {
+      if (this.draining || !shard.holds(held)) break;
+      try {
+        begun = await shard.begin(held);
+        if (begun && !this.draining) {
+          this.marking--;
+          this.begin(shard, held);
+          return;
+        }
+      } catch (error) {
+        if (!isTransient(error)) this.context.onError(error as Error, { queue: this.queue, group: this.group, during: `writing down that message ${held.id} is about to run` });
+        await sleep(RETRY_MS, this.stopped.signal);
+      }
+    }
+    this.marking--;
+    this.endTurn(held);
+    this.pump();
+  }
+
+  private begin(shard: QueueShard, held: HeldMessage): void {
+    const to = held.field('to');
+    if (to !== undefined && to !== this.group) return shard.done(held); // meant for another group
+    let data: unknown;
+    try {
+      data = dataOf(held);
+    } catch (error) {
+      this.endTurn(held);
+      return this.park(shard, held, held.message.data === undefined ? 'missing-data' : 'invalid-json', error as Error);
+    }
+    const delivery = new QueueDelivery(this, shard, held, data, performance.now());
+    this.calls.begin(delivery);
+    let result: unknown;
+    try {
+      result = this.handlers.message(data, delivery);
+    } catch (error) {
+      this.calls.left();
+      return this.threw(delivery, error);
+    }
+    if (isThenable(result)) {
+      result.then(
+        () => (this.calls.left(), this.returned(delivery)),
+        (error: unknown) => (this.calls.left(), this.threw(delivery, error)),
+      );
+    } else {
+      this.calls.left();
+      this.returned(delivery);
+    }
+  }
+
+  private returned(delivery: QueueDelivery): void {
+    if (this.options.ack === 'auto') this.acknowledged(delivery);
+  }
+
+  private threw(delivery: QueueDelivery, thrown: unknown): void {
+    if (!this.close(delivery)) return;
+    if (this.draining && delivery.isAborted) return; // we broke it off: whoever is next begins it anew
+    this.failed(delivery, toError(thrown), undefined);
+  }
+
+  private failed({ place, held }: QueueDelivery, error: Error, delayMs: number | undefined): void {
+    const { options, context, queue, group } = this;
+    held.failures++;
+    if (held.failures >= options.maxAttempts) {
+      this.park(place, held, 'max-attempts', error);
+    } else {
+      held.recorded = true;
+      const delay = Math.max(0, Math.round(delayMs ?? backoffDelay(options.backoff, held.failures, Math.random())));
+      context.events.emit('queue.retried', { queue, group, shard: place.shard, id: held.id, attempt: held.failures, delayMs: delay, error });
+      place.retry(held, delay);
+    }
+    this.pump();
+  }
+
+  private park(shard: QueueShard, held: HeldMessage, reason: string, error: Error | undefined): void {
+    const { queue, group, context } = this;
+    shard.giveUp(held, deadLetterFields({ queue, group, shard: shard.shard, owner: shard.session ?? '' }, held, reason, error));
+    context.events.emit('queue.deadLettered', { queue, group, shard: shard.shard, id: held.id, reason, attempt: held.failures + held.crashes, ...(error && { error }) });
+  }
+
+  /** @returns false when it has no say any more */
+  private close(delivery: QueueDelivery): boolean {
+    if (!this.calls.close(delivery)) return false;
+    this.endTurn(delivery.held);
+    return delivery.place.holds(delivery.held);
+  }
+
+  private endTurn(held: HeldMessage): void {
+    this.turns.get(held)?.end();
+    this.turns.delete(held);
+  }
+
+  private expired(delivery: QueueDelivery): void {
+    const error = new HandlerTimeoutError(`${this.queue} message ${delivery.id}`, this.options.maxProcessingMs);
+    this.threw(delivery, error);
+    delivery.abort(error);
+  }
+
+  private lost(shard: QueueShard): void {
+    const messages = shard.size;
+    this.calls.abort(new MessageLostError(this.queue, 'session-lost'), (delivery) => delivery.place === shard);
+    for (const [held, turn] of this.turns) if (turn.shard === shard) this.endTurn(held);
+    if (messages > 0) this.context.events.emit('queue.lost', { queue: this.queue, group: this.group, shard: shard.shard, messages });
+  }
+
+  private async leave(reason: 'closed' | 'name-in-use' | 'failed', error?: Error): Promise<void> {
+    const { context, queue, group } = this;
+    this.draining = true;
+    this.stopped.abort();
+    const unbegun = this.ready.slice(this.next);
+    this.ready = [];
+    this.next = 0;
+    const until = performance.now() + context.drainMs + context.commandTimeoutMs;
+    await Promise.all([
+      ...this.shards.map((shard) => shard.stopReading(unbegun.filter((each) => each.shard === shard).map(({ held }) => held))),
+      this.finish(),
+    ]);
+    const flushed = Promise.all(this.shards.map((shard) => shard.stored()));
+    const done = new AbortController();
+    await Promise.race([flushed, sleep(Math.max(0, until - performance.now()), done.signal)]);
+    done.abort();
+    this.calls.end();
+    await Promise.all(this.shards.map((shard) => shard.leave()));
+    context.events.emit('queue.terminated', { queue, group, reason, ...(error ? { error } : {}) });
+  }
+
+  /** Waits for the handlers that run, then breaks them off. */
+  private async finish(): Promise<void> {
+    if (await this.calls.settled(this.context.drainMs)) return;
+    this.calls.abort(new MessageLostError(this.queue, 'shutdown'));
+    await this.calls.settled(ABORT_GRACE_MS);
+  }
+}
+
+function dataOf({ message }: HeldMessage): unknown {
+  if (message.data === undefined) throw new Error('the entry has no field "data"');
+  try {
+    return JSON.parse(message.data) as unknown;
+  } catch (error) {
+    throw new Error(`the field "data" is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,38 @@
+import type { StreamMessage } from '../kernel/xread-parser.js';
+
+/** A message in this process's hands: delivered to its session, and not settled yet. */
+export class HeldMessage {
+  constructor(
+    readonly message: StreamMessage,
+    /** Times its handler failed, by anybody. */
+    public failures = 0,
+    /** Times a process died while it was known to run it. */
+    public crashes = 0,
+    /** Its consumer has died: it may have been running it, or not. */
+    readonly orphan = false,
+    /** The server keeps a record of its attempts. */
+    public recorded = false,
+  ) {}
+
+  get id(): string {
+    return this.message.id;
+  }
+
+  /** As the server keeps it. */
+  get record(): string {
+    return `${this.failures} ${this.crashes} 0`;
+  }
+
+  /** May have ended a process: written down before it runs. */
+  get isSuspect(): boolean {
+    return this.orphan || this.crashes > 0;
+  }
+
+  /** A field that is none of key, data and headers. */
+  field(name: string): string | undefined {
+    const { other } = this.message;
+    if (!other) return undefined;
+    for (let i = 0; i + 1 < other.length; i += 2) if (other[i] === name) return other[i + 1];
+    return undefined;
+  }
+}

@@ -1,0 +1,303 @@
+import type { StreamMessage } from '../kernel/xread-parser.js';
+import { HeldMessage } from './held-message.js';
+import { QueueReader } from './reader.js';
+import { Settlements } from './settlements.js';
+import type { Outcomes, QueueShardStore } from './store.js';
+import type { RedisStreamsEvents } from '../observability/events.js';
+import type { RedisConnection } from '../redis/connection.js';
+import type { ConsumerIdentity } from '../session/identity.js';
+import { Membership } from '../session/membership.js';
+import type { ResolvedSession } from '../session/options.js';
+
+/** How often a count that differs is looked at before the ids are compared: in between it is what is on the way. */
+const DIFFERENT_LOOKS = 3;
+const MAX_TAKE = 256;
+
+export interface QueueShardHost {
+  readonly queue: string;
+  readonly group: string;
+  readonly events: RedisStreamsEvents;
+  /** Messages a shard may hold. */
+  readonly prefetch: number;
+  readonly startFrom: string;
+  /** To be handled. */
+  delivered(shard: QueueShard, messages: readonly HeldMessage[]): void;
+  /** The session is over: what it held is for others. */
+  lost(shard: QueueShard): void;
+  /** Another session, after one was lost. */
+  rejoined(): void;
+  failed(error: Error): void;
+  onError(error: Error, during: string): void;
+}
+
+export interface QueueShardContext {
+  readonly redis: RedisConnection;
+  readonly identity: ConsumerIdentity;
+  readonly session: ResolvedSession;
+  readonly commandTimeoutMs: number;
+}
+
+/** One process's part in one shard of a queue: its session, what it reads, what it holds, and what becomes of that. */
+export class QueueShard {
+  private readonly membership: Membership;
+  private readonly reader: QueueReader;
+  private readonly settlements: Settlements;
+  /** Everything the server has given us, until it knows what became of it. */
+  private readonly held = new Map<string, HeldMessage>();
+  /** Of these, how many have an outcome that is on its way to the server. */
+  private outgoing = 0;
+  private looking: Promise<void> | undefined;
+  private lookAgain = false;
+  private more = false;
+  private paused = false;
+  private surplus = 0;
+  private dueTimer: NodeJS.Timeout | undefined;
+  private dueAt = 0;
+  private joinedBefore = false;
+  private stopping = false;
+
+  constructor(
+    readonly shard: number,
+    private readonly store: QueueShardStore,
+    private readonly host: QueueShardHost,
+    private readonly context: QueueShardContext,
+  ) {
+    const { redis, identity, session, commandTimeoutMs } = context;
+    this.membership = new Membership(
+      redis,
+      { scope: this.scope, keys: store.own, identity, session, meta: String(session.ttlMs), commandTimeoutMs },
+      host.events,
+      {
+        joined: () => this.joined(),
+        lost: () => this.lose(),
+        look: (ring) => this.rung(ring),
+        failed: (error) => host.failed(error),
+        trouble: (error) => host.onError(error, `joining ${this.scope} again`),
+      },
+    );
+    this.reader = new QueueReader(redis, store.keys.messages, store.group, {
+      session: () => (this.stopping ? undefined : this.session),
+      wanted: () => this.wanted(),
+      deliver: (messages) => this.deliver(messages),
+      compare: (id) => this.compare(id),
+      createGroup: () => store.createGroup('0-0'),
+      trouble: (error, retryInMs, failures) => host.events.emit('reader.error', { service: this.scope, error, retryInMs, failures }),
+      recovered: (failures, downMs) => host.events.emit('reader.recovered', { service: this.scope, failures, downMs }),
+    });
+    this.settlements = new Settlements(store, {
+      session: () => this.session,
+      settled: (outcomes, dueMs) => this.settled(outcomes, dueMs),
+      refused: (id) => this.membership.refused(id),
+      trouble: (error) => host.onError(error, `settling messages of ${this.scope}`),
+    });
+  }
+
+  get scope(): string {
+    return `${this.host.queue}/${this.shard}#${this.host.group}`;
+  }
+
+  get session(): string | undefined {
+    return this.membership.session;
+  }
+
+  get size(): number {
+    return this.held.size;
+  }
+
+  holds(held: HeldMessage): boolean {
+    return this.held.get(held.id) === held && this.session !== undefined;
+  }
+
+  /** Joins and begins to read. @throws ConsumerNameInUseError | ConnectionError */
+  async start(): Promise<void> {
+    await this.membership.start();
+    if (!this.stopping) this.reader.start();
+  }
+
+  /** Reads nothing more. What was not begun goes back at once. */
+  async stopReading(unbegun: readonly HeldMessage[]): Promise<void> {
+    this.stopping = true;
+    clearTimeout(this.dueTimer);
+    for (const held of unbegun) if (this.holds(held)) this.retry(held, 0);
+    await this.reader.stop();
+    await this.looking;
+  }
+
+  /** Says good-bye; what is still held goes to others. */
+  async leave(): Promise<void> {
+    const session = await this.membership.stop();
+    clearTimeout(this.dueTimer);
+    this.settlements.drop();
+    if (!session) return;
+    const { identity } = this.context;
+    try {
+      await this.store.leave(session, identity.exclusive ? identity.name : '');
+      this.host.events.emit('session.left', { scope: this.scope, session });
+    } catch (error) {
+      this.host.onError(error as Error, `leaving ${this.scope}; what it held goes to others when its session expires`);
+    }
+  }
+
+  // What became of messages.
+
+  done(held: HeldMessage): void {
+    this.outgoing++;
+    this.settlements.handled(held);
+  }
+
+  retry(held: HeldMessage, delayMs: number): void {
+    this.outgoing++;
+    this.settlements.retry(held, delayMs);
+  }
+
+  giveUp(held: HeldMessage, fields: readonly string[]): void {
+    this.outgoing++;
+    this.settlements.giveUp(held, fields);
+  }
+
+  /** Resolves when what was said so far is stored; false: the session was over before. */
+  stored(): Promise<boolean> {
+    return this.settlements.stored();
+  }
+
+  /** Writes down that a message is about to be handled. @returns false: it is not ours any more */
+  async begin(held: HeldMessage): Promise<boolean> {
+    const { session } = this;
+    if (session === undefined || !this.holds(held)) return false;
+    const begun = await this.store.begin(session, [held]);
+    if (!begun) this.membership.refused(session);
+    return begun && this.holds(held);
+  }
+
+  /** Something may have changed: one look at a time asks for everything. */
+  look(): void {
+    this.lookAgain = true;
+    if (this.stopping || this.session === undefined) return;
+    this.looking ??= this.looks().finally(() => (this.looking = undefined));
+  }
+
+  private get room(): number {
+    return Math.max(0, this.host.prefetch - this.held.size);
+  }
+
+  /** In large parts: half of what may be held at once, or whatever there is room for when nothing is left to do. */
+  private wanted(): number {
+    const { room } = this;
+    return this.paused || (room * 2 < this.host.prefetch && this.held.size > this.outgoing) ? 0 : room;
+  }
+
+  private joined(): void {
+    if (this.joinedBefore) this.host.rejoined();
+    this.joinedBefore = true;
+    this.surplus = 0;
+    this.look();
+    this.reader.look();
+  }
+
+  private lose(): void {
+    this.settlements.drop();
+    this.host.lost(this);
+    this.held.clear();
+    this.outgoing = 0;
+    clearTimeout(this.dueTimer);
+    this.reader.interrupt();
+  }
+
+  private rung(ring: string | undefined): void {
+    const due = ring?.startsWith('due ') ? Number(ring.slice(4)) : undefined;
+    if (due === undefined) this.look();
+    else this.expect(due);
+  }
+
+  /** Something is due in so many ms: look then. */
+  private expect(ms: number): void {
+    if (this.stopping) return;
+    const at = performance.now() + ms;
+    if (this.dueTimer && this.dueAt <= at) return;
+    clearTimeout(this.dueTimer);
+    this.dueAt = at;
+    // Bounded: beyond 24 days a timer fires at once.
+    this.dueTimer = setTimeout(() => ((this.dueTimer = undefined), this.look()), Math.min(Math.max(0, ms), 3_600_000) + 1);
+  }
+
+  private async looks(): Promise<void> {
+    while (this.lookAgain && !this.stopping) {
+      this.lookAgain = false;
+      const { session } = this;
+      if (session === undefined) return;
+      try {
+        const look = await this.store.look(session, Math.min(this.room, MAX_TAKE));
+        if (this.session !== session) return;
+        if (!look) return this.membership.refused(session);
+        for (const held of look.taken) this.held.set(held.id, held);
+        this.setPaused(look.paused);
+        this.more = look.more;
+        if (look.taken.length > 0) {
+          const orphans = look.taken.filter(({ orphan }) => orphan).length;
+          if (orphans > 0) this.host.events.emit('queue.takenOver', { queue: this.host.queue, group: this.host.group, shard: this.shard, messages: orphans });
+          this.host.delivered(this, look.taken);
+        }
+        this.count(look.mine);
+        if (look.nextDueMs !== undefined) this.expect(look.nextDueMs);
+        this.membership.expectPeer(look.nextPeerMs);
+        if (look.more && this.room > 0) this.lookAgain = true;
+      } catch {
+        // The server is away, or will not: heartbeats, which look again, tell of that.
+        return;
+      }
+    }
+  }
+
+  /** What is read is the server's to give, and its answer may be lost: then it counts more than we do, look after look. */
+  private count(mine: number): void {
+    this.surplus = mine > this.held.size ? this.surplus + 1 : 0;
+    if (this.surplus < DIFFERENT_LOOKS) return;
+    this.surplus = 0;
+    this.reader.doubt();
+  }
+
+  private async compare(session: string): Promise<void> {
+    const before = new Set(this.held.keys());
+    const ids = await this.store.heldBy(session);
+    // Looks go on meanwhile, and what they bring is known by the time they end.
+    await this.looking;
+    if (this.session !== session) return;
+    const unknown = ids.filter((id) => !before.has(id) && !this.held.has(id));
+    for (const id of unknown) {
+      const held = new HeldMessage({ id, key: undefined, data: undefined, headers: undefined, other: undefined });
+      this.held.set(id, held);
+      this.retry(held, 0);
+    }
+  }
+
+  private deliver(messages: readonly StreamMessage[]): void {
+    const fresh = messages.map((message) => new HeldMessage(message));
+    for (const held of fresh) this.held.set(held.id, held);
+    this.host.delivered(this, fresh);
+  }
+
+  private setPaused(paused: boolean): void {
+    if (this.paused === paused) return;
+    this.paused = paused;
+    if (paused) this.reader.interrupt();
+    else this.reader.look();
+  }
+
+  /** Unless it was taken again since. */
+  private forget(held: HeldMessage): void {
+    if (this.held.get(held.id) === held) this.held.delete(held.id);
+  }
+
+  private settled(outcomes: Outcomes, dueMs: number): void {
+    const { done, again, givenUp } = outcomes;
+    for (const held of done) this.forget(held);
+    for (const { held } of again) this.forget(held);
+    for (const { held } of givenUp) this.forget(held);
+    this.outgoing -= done.length + again.length + givenUp.length;
+    const { queue, group, events } = this.host;
+    events.emit('queue.settled', { queue, group, shard: this.shard, done: done.length, retried: again.length, deadLettered: givenUp.length });
+    if (dueMs >= 0) this.expect(dueMs);
+    this.reader.look();
+    if (this.more && this.room * 2 >= this.host.prefetch) this.look();
+  }
+}

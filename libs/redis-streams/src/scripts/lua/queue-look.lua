@@ -1,0 +1,137 @@
+#!lua flags=allow-oom
+-- One consumer looks after its shard: messages whose time has come join the queue, what dead consumers held and what is due
+-- to be delivered again goes to this one, as far as it has room.
+-- KEYS  1 messages  2 sessions  3 members  4 retries  5 attempts  6 delayed  7 control  8 dead  9 names
+-- ARGV  1 session  2 group  3 messages to take at most  4 bytes of them to take at most, about
+-- Reply {'LOST'}
+--       | {'OK', ms until something is due or -1, ms until a peer's deadline or -1, messages the server counts as held by
+--          this session, 1 when there is more to take now, 1 when paused, then of each taken message: id, fields,
+--          failures, crashes, 1 when its consumer has died}
+--@include clock
+--@include queue
+local messages, session, group = KEYS[1], ARGV[1], ARGV[2]
+local want, bytes_left = tonumber(ARGV[3]), tonumber(ARGV[4])
+if not live(KEYS[2], session) then return { 'LOST' } end
+
+-- Delayed messages. One that is no message goes to the dead letters: it must not keep the others.
+for _, text in ipairs(redis.call('ZRANGE', KEYS[6], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', '500')) do
+  local uid, keys, headers, ids, from = string.match(text, '^(%S+) (%d+) (%d+) (%d+)\n()')
+  if uid then
+    keys, headers, ids = tonumber(keys), tonumber(headers), tonumber(ids)
+    local message = { messages, '*', 'data', string.sub(text, from + keys + headers + ids) }
+    local function with(name, length, start)
+      if length == 0 then return end
+      message[#message + 1] = name
+      message[#message + 1] = string.sub(text, start, start + length - 1)
+    end
+    with('key', keys, from)
+    with('headers', headers, from + keys)
+    with('id', ids, from + keys + headers)
+    redis.call('XADD', unpack(message))
+  else
+    redis.call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
+  end
+  redis.call('ZREM', KEYS[6], text)
+end
+
+local function forget(name)
+  redis.call('ZREM', KEYS[2], name)
+  redis.call('HDEL', KEYS[3], name)
+  local own = string.match(name, '^(.*):%x+$')
+  if own and redis.call('HGET', KEYS[9], own) == name then redis.call('HDEL', KEYS[9], own) end
+end
+
+local paused = redis.call('HGET', KEYS[7], 'paused') == '1'
+if paused then want = 0 end
+local taken, more = {}, 0
+
+local function room()
+  if want > 0 and bytes_left > 0 then return true end
+  if not paused then more = 1 end
+  return false
+end
+
+-- Claims one for this session. What was deleted meanwhile is forgotten.
+local function take(id, failures, crashes, orphan)
+  local entry = redis.call('XCLAIM', messages, group, session, '0', id)[1]
+  if not entry or not entry[2] then
+    redis.pcall('XACK', messages, group, id)
+    redis.call('HDEL', KEYS[5], id)
+    return
+  end
+  want = want - 1
+  for _, text in ipairs(entry[2]) do bytes_left = bytes_left - #text end
+  for _, part in ipairs({ id, entry[2], failures, crashes, orphan }) do taken[#taken + 1] = part end
+end
+
+-- What the dead held. Whose session is over is deleted once nothing is left of it.
+local mine, pooled = 0, 0
+local consumers = redis.pcall('XINFO', 'CONSUMERS', messages, group)
+if consumers.err then consumers = {} end
+for _, info in ipairs(consumers) do
+  local row = {}
+  for i = 1, #info, 2 do row[info[i]] = info[i + 1] end
+  local name, pending = row['name'], tonumber(row['pending'])
+  if name == session then
+    mine = pending
+  elseif name == POOL then
+    pooled = pending
+  elseif not live(KEYS[2], name) then
+    while pending > 0 and room() do
+      local page = redis.call('XPENDING', messages, group, '-', '+', tostring(math.min(want, 100)), name)
+      if #page == 0 then break end
+      for _, held in ipairs(page) do
+        if room() then
+          local failures, crashes, begun = attempts_of(redis.call('HGET', KEYS[5], held[1]))
+          if begun then crashes = crashes + 1 end
+          redis.call('HSET', KEYS[5], held[1], int(failures) .. ' ' .. int(crashes) .. ' 0')
+          take(held[1], failures, crashes, 1)
+          pending = pending - 1
+        end
+      end
+    end
+    if pending == 0 then
+      redis.call('XGROUP', 'DELCONSUMER', messages, group, name)
+      forget(name)
+    end
+  end
+end
+for _, name in ipairs(redis.call('ZRANGE', KEYS[2], '-inf', int(now_ms), 'BYSCORE')) do
+  local known = false
+  for _, info in ipairs(consumers) do known = known or info[2] == name end
+  if not known then forget(name) end
+end
+
+-- What is in the pool without a time was put there by a hand, or its time was lost: it is due.
+if pooled ~= redis.call('ZCARD', KEYS[4]) then
+  for _, held in ipairs(pooled > 0 and redis.call('XPENDING', messages, group, '-', '+', '1000', POOL) or {}) do
+    redis.call('ZADD', KEYS[4], 'NX', int(now_ms), held[1])
+  end
+end
+local due = redis.call('ZRANGE', KEYS[4], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', tostring(math.max(1, math.min(want, 1000))))
+for _, id in ipairs(due) do
+  if not room() then break end
+  redis.call('ZREM', KEYS[4], id)
+  if holds(messages, group, POOL, id) then
+    local failures, crashes = attempts_of(redis.call('HGET', KEYS[5], id))
+    take(id, failures, crashes, 0)
+  end
+end
+
+-- What is next. What is due already and was left waits for room, not for a time.
+local next_due = -1
+local function first_after(key)
+  local first = redis.call('ZRANGE', key, '(' .. int(now_ms), '+inf', 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')[2]
+  if first and (next_due < 0 or tonumber(first) - now_ms < next_due) then next_due = tonumber(first) - now_ms end
+end
+first_after(KEYS[4])
+first_after(KEYS[6])
+if redis.call('ZCOUNT', KEYS[6], '-inf', int(now_ms)) > 0 then next_due = 0 end
+if want > 0 and redis.call('ZCOUNT', KEYS[4], '-inf', int(now_ms)) > 0 then next_due = 0 end
+local next_peer = -1
+for _, text in ipairs(redis.call('ZRANGE', KEYS[2], '(' .. int(now_ms), '+inf', 'BYSCORE', 'LIMIT', '0', '2')) do
+  if text ~= session and next_peer < 0 then next_peer = tonumber(redis.call('ZSCORE', KEYS[2], text)) - now_ms end
+end
+local reply = { 'OK', next_due, next_peer, mine + #taken / 5, more, paused and 1 or 0 }
+for _, part in ipairs(taken) do reply[#reply + 1] = part end
+return reply
