@@ -1,5 +1,5 @@
 import { BadRequestException, Body, Controller, Get, Post } from '@nestjs/common';
-import { type DeadLetter, LeaseService, type LeaseStats, type LeaseView } from 'nestjs-redis-streams';
+import { type LeaseDeadLetter, LeaseService, type LeaseStats, type LeaseView } from 'nestjs-redis-streams';
 import { readConfig } from '../config.js';
 import { LedgerWriter } from '../ledger/ledger-writer.js';
 import { DataStreams } from '../orders/data-streams.js';
@@ -37,7 +37,7 @@ export class OrdersController {
   }
 
   @Get('dead-letters')
-  deadLetters(): Promise<DeadLetter[]> {
+  deadLetters(): Promise<LeaseDeadLetter[]> {
     return this.leases.deadLetters(this.service);
   }
 }
