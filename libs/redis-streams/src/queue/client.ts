@@ -4,6 +4,7 @@ import { fullName } from '../keys/partition-keys.js';
 import type { QueueProducerOptions, QueueRegistration } from '../options.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
+import type { QueueConsumer } from './consumer.js';
 import type { QueueStats } from './handler-types.js';
 import { removeGroup, setPaused, statsOf } from './inspect.js';
 import type { ResolvedQueueDefaults } from './options.js';
@@ -24,6 +25,7 @@ export interface QueueClientContext {
   readonly registry: QueueRegistry;
   readonly connection: string;
   readonly defaults: ResolvedQueueDefaults;
+  consumer(queue: string, group: string): QueueConsumer | undefined;
 }
 
 /** Queues of one connection. Works in processes that consume nothing. */
@@ -66,7 +68,7 @@ export class QueueClient {
     return statsOf(this.context.redis, queue, keys, group);
   }
 
-  /** Nobody of the group is given messages until `resume`, also not consumers that come later. What runs goes on. */
+  /** Nobody of the group takes messages until `resume`, also not consumers that come later. What a consumer holds already, at most its `prefetch`, is handled. */
   pause(ref: string | QueueRef, group = 'default'): Promise<void> {
     return this.control(ref, group, true);
   }
@@ -84,6 +86,18 @@ export class QueueClient {
     if (consumers > 0) throw new InvalidOptionsError([{ path: 'group', message: `"${group}" has ${consumers} live consumers; stop them first` }]);
     const { keys } = await this.known(ref, group);
     await Promise.all(keys.map((shard) => removeGroup(this.context.redis, shard, group)));
+  }
+
+  /** This process's consumer of a group, or undefined. */
+  consumer(ref: string | QueueRef, group = 'default'): QueueConsumer | undefined {
+    return this.context.consumer(this.nameOf(ref), group);
+  }
+
+  /** Stops this process's consumer of a group for good, as the end of the application would. @returns whether there was one */
+  async shutdown(ref: string | QueueRef, group = 'default'): Promise<boolean> {
+    const consumer = this.consumer(ref, group);
+    await consumer?.stop();
+    return consumer !== undefined;
   }
 
   /** @internal Closes all producers. @throws when sends had to be rejected */

@@ -191,7 +191,10 @@ export class QueueConsumer implements DeliveryHost {
 
   private begin(shard: QueueShard, held: HeldMessage): void {
     const to = held.field('to');
-    if (to !== undefined && to !== this.group) return shard.done(held); // meant for another group
+    if (to !== undefined && to !== this.group) {
+      this.endTurn(held);
+      return shard.done(held); // meant for another group
+    }
     let data: unknown;
     try {
       data = dataOf(held);
@@ -224,6 +227,7 @@ export class QueueConsumer implements DeliveryHost {
   }
 
   private threw(delivery: QueueDelivery, thrown: unknown): void {
+    if (delivery.isSettled) this.context.onError(toError(thrown), { queue: this.queue, group: this.group, during: `the handler of message ${delivery.id}, after it had settled it` });
     if (!this.close(delivery)) return;
     if (this.draining && delivery.isAborted) return; // we broke it off: whoever is next begins it anew
     this.failed(delivery, toError(thrown), undefined);

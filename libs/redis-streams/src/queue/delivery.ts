@@ -89,6 +89,11 @@ export class QueueDelivery implements QueueContext, Call {
     return this.settle('deadLetter', () => this.host.parked(this, String(reason)));
   }
 
+  /** The handler itself has said what becomes of it. */
+  get isSettled(): boolean {
+    return this.settled !== undefined;
+  }
+
   /** We broke it off: what it says of that is no failure of its own. */
   get isAborted(): boolean {
     return this.aborted !== undefined && !(this.aborted instanceof HandlerTimeoutError);

@@ -2,6 +2,9 @@ import type { QueueShardKeys } from '../keys/queue-keys.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { QueueStats } from './handler-types.js';
 
+/** Messages are read in whole to learn their ids. */
+const REMOVE_PAGE = 100;
+
 type ShardState = [messages: number, waiting: number, pending: number, retrying: number, delayed: number, dead: number, consumers: number, paused: number, oldestMs: number, ...groups: string[]];
 
 export async function statsOf(redis: RedisConnection, queue: string, shards: readonly QueueShardKeys[], group: string): Promise<QueueStats> {
@@ -35,13 +38,10 @@ export async function setPaused(redis: RedisConnection, keys: QueueShardKeys, gr
   await redis.commands.call('PUBLISH', [keys.bell, 'look']);
 }
 
-/** Its messages are gone for it; those that only it kept go with its next neighbour's settling. */
+/** What only it kept goes with it. */
 export async function removeGroup(redis: RedisConnection, keys: QueueShardKeys, group: string): Promise<void> {
   const { sessions, members, names, retries, attempts, control } = keys.group(group);
-  try {
-    await redis.commands.call('XGROUP', ['DESTROY', keys.messages, group]);
-  } catch (error) {
-    if (!/no such key|requires the key to exist/i.test((error as Error).message)) throw error;
+  for (let from = '-'; from !== ''; ) {
+    from = (await redis.scripts.run('queue-remove', [keys.messages, sessions, members, names, retries, attempts, control], [group, from, REMOVE_PAGE])) as string;
   }
-  await redis.commands.call('DEL', [sessions, members, names, retries, attempts, control]);
 }

@@ -71,19 +71,20 @@ export class Settlements {
   private async run(): Promise<void> {
     // One turn later, so that everything said in this turn shares the batch.
     await Promise.resolve();
+    let stored = true;
     while (!this.isEmpty) {
       const outcomes = this.take();
-      const { waiters } = this;
-      this.waiters = [];
-      const stored = await this.tell(outcomes);
-      // Those that asked while a part waits for the next batch wait with it.
-      if (stored && !this.isEmpty && waiters.length > 0) this.waiters = [...waiters, ...this.waiters];
-      else for (const { resolve } of waiters) resolve(stored);
+      // What was said before and did not fit is in a later batch: who asked waits for that one. What is said from here on
+      // is nothing they wait for, or under a steady load they would wait for ever.
+      const waiters = this.isEmpty ? this.waiters : [];
+      if (this.isEmpty) this.waiters = [];
+      stored = await this.tell(outcomes);
+      for (const { resolve } of waiters) resolve(stored);
     }
     this.running = undefined;
     const { waiters } = this;
     this.waiters = [];
-    for (const { resolve } of waiters) resolve(true);
+    for (const { resolve } of waiters) resolve(stored);
   }
 
   private take(): Outcomes {

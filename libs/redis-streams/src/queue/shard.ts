@@ -1,3 +1,4 @@
+import { isTransient } from '../kernel/server-errors.js';
 import type { StreamMessage } from '../kernel/xread-parser.js';
 import { HeldMessage } from './held-message.js';
 import { QueueReader } from './reader.js';
@@ -49,7 +50,8 @@ export class QueueShard {
   private looking: Promise<void> | undefined;
   private lookAgain = false;
   private more = false;
-  private paused = false;
+  /** Nothing may be read: the group is paused, or this session has yet to learn whether it is. */
+  private paused = true;
   private surplus = 0;
   private dueTimer: NodeJS.Timeout | undefined;
   private dueAt = 0;
@@ -190,8 +192,8 @@ export class QueueShard {
     if (this.joinedBefore) this.host.rejoined();
     this.joinedBefore = true;
     this.surplus = 0;
+    this.paused = true;
     this.look();
-    this.reader.look();
   }
 
   private lose(): void {
@@ -241,8 +243,10 @@ export class QueueShard {
         if (look.nextDueMs !== undefined) this.expect(look.nextDueMs);
         this.membership.expectPeer(look.nextPeerMs);
         if (look.more && this.room > 0) this.lookAgain = true;
-      } catch {
-        // The server is away, or will not: heartbeats, which look again, tell of that.
+      } catch (error) {
+        if (!isTransient(error)) this.host.onError(error as Error, `looking after ${this.scope}`);
+        // The server is away, or will not: heartbeats, which look again, tell of that. What it took may be ours all the same.
+        if (this.session === session) this.reader.doubt();
         return;
       }
     }

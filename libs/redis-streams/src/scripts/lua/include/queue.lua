@@ -24,7 +24,8 @@ local function settle(messages, group, ids)
   for from = 1, #ids, 4000 do
     redis.call('XACK', messages, group, unpack(ids, from, math.min(#ids, from + 3999)))
   end
-  local groups = redis.call('XINFO', 'GROUPS', messages)
+  local groups = redis.pcall('XINFO', 'GROUPS', messages)
+  if groups.err then return end -- deleted by a hand, and its groups with it
   if #groups == 1 then
     for from = 1, #ids, 4000 do
       redis.call('XDEL', messages, unpack(ids, from, math.min(#ids, from + 3999)))
