@@ -17,6 +17,9 @@ export interface DeliveryHost {
 /** One call of a handler. Made for every message, so it costs little until asked. */
 export class QueueDelivery implements QueueContext, Call {
   over = false;
+  /** Of this call: what is held goes on counting. */
+  readonly attempt: number;
+  readonly redelivered: boolean;
   private controller: AbortController | undefined;
   private aborted: Error | undefined;
   private settled: Promise<void> | undefined;
@@ -27,7 +30,10 @@ export class QueueDelivery implements QueueContext, Call {
     readonly held: HeldMessage,
     readonly data: unknown,
     readonly startedAt: number,
-  ) {}
+  ) {
+    this.attempt = held.failures + held.crashes + 1;
+    this.redelivered = held.recorded;
+  }
 
   get queue(): string {
     return this.host.queue;
@@ -56,14 +62,6 @@ export class QueueDelivery implements QueueContext, Call {
   get headers(): Headers {
     const { headers } = this.held.message;
     return headers === undefined ? NO_HEADERS : readHeaders(headers);
-  }
-
-  get attempt(): number {
-    return this.held.failures + this.held.crashes + 1;
-  }
-
-  get redelivered(): boolean {
-    return this.held.recorded;
   }
 
   get queuedAt(): number {

@@ -76,6 +76,6 @@ if has_ids then
 end
 -- Consumers sleep until what is due first: told when that is sooner now.
 if first_due and tonumber(call('ZRANGE', KEYS[3], '0', '0', 'WITHSCORES')[2]) >= first_due then
-  redis.pcall('PUBLISH', ARGV[8], 'due ' .. int(first_due))
+  redis.pcall('PUBLISH', ARGV[8], 'due ' .. int(first_due - now_ms))
 end
 return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
