@@ -43,6 +43,21 @@ onTopologies(BOTH, 'manual acknowledgement', (world) => {
     expect(contexts).toHaveLength(5);
   });
 
+  it('a handler that fails after it is reported, and not run again', async () => {
+    const stream = await world().stream(1);
+    let runs = 0;
+    const consumer = await world().consumer(stream, async (_, context) => {
+      runs++;
+      await context.ack();
+      throw new Error('too late');
+    }, manual);
+    const { id } = await world().client.send(stream, { data: 1 });
+    const [told] = await consumer.saw('error');
+    expect(told).toMatchObject({ error: { message: 'too late' }, context: { stream, partition: 0, during: `the handler of message ${id}, after it had acknowledged it` } });
+    await caughtUp(world(), stream, 1);
+    expect([runs, consumer.all('partition.retried')]).toEqual([1, []]);
+  });
+
   it('may be said again, and from outside the handler', async () => {
     const stream = await world().stream(1);
     const contexts: PartitionContext[] = [];

@@ -229,6 +229,7 @@ export class Holdings {
         events.emit('partition.deadLettered', { ...this.about(owned), id, key, reason, attempt: failures, ...(error ? { error } : {}) });
         if (error) tell(owned, failures, error);
       },
+      failedLate: ({ partition, token }, id, error) => this.host.onError(error, { partition, token, during: `the handler of message ${id}, after it had acknowledged it` }),
     };
   }
 

@@ -243,6 +243,7 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   private failed(delivery: Delivery, thrown: unknown): void {
+    if (delivery.acknowledged && !delivery.isAborted) this.host.failedLate(this, delivery.entries[0]!.id, toError(thrown));
     if (!this.close(delivery)) return;
     if (this.phase === 'draining' && delivery.isAborted) return; // we broke it off: the next owner begins it anew
     const error = toError(thrown);

@@ -16,4 +16,6 @@ export interface PartitionOwnerHost {
   alone(): Promise<() => void>;
   retried(partition: OwnedPartition, entry: WindowEntry<RawMessage>, delayMs: number, error: Error): void;
   deadLettered(partition: OwnedPartition, entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void;
+  /** The handler failed after it had acknowledged the message itself. */
+  failedLate(partition: OwnedPartition, id: string, error: Error): void;
 }
