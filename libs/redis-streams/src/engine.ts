@@ -268,11 +268,11 @@ export class RedisStreamsEngine {
       redis, events: this.events, registry, connection: name, namespace: this.resolved.partition.namespace,
       consumer: (stream, group) => this.partitionConsumers.get(consumerKey(name, `${stream}#${group}`)),
     });
-    const { events, identity } = this;
-    const { session, commandTimeoutMs, drainMs } = this.resolved;
+    const { events, identity, resolved: { session, commandTimeoutMs, drainMs } } = this;
     const fanout = new FanoutClient(this.resolved.fanout, { redis, events, identity, session, commandTimeoutMs, drainMs, onError: (error, context) => this.report(error, { connection: name, ...context }) });
     const queueRegistry = new QueueRegistry(redis, identity.name, this.resolved.queue.registrationWaitMs);
-    const queues = new QueueClient({ redis, events: this.events, registry: queueRegistry, connection: name, defaults: this.resolved.queue });
+    const queueConsumer = (queue: string, group: string): QueueConsumer | undefined => this.queueConsumers.get(consumerKey(name, `${queue}#${group}`));
+    const queues = new QueueClient({ redis, events, registry: queueRegistry, connection: name, defaults: this.resolved.queue, consumer: queueConsumer });
     const deadLetters = new DeadLetters({
       redis, events, by: identity.name, namespace: { partition: this.resolved.partition.namespace, queue: this.resolved.queue.namespace },
       stream: (stream) => registry.get(stream, 'dead letters'), queue: (queue) => queueRegistry.get(queue, 'dead letters'), rooms: () => fanout.stores(),

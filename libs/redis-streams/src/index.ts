@@ -6,14 +6,17 @@ export { OnPartitionsAssigned, OnPartitionsLost, OnPartitionsRevoked, PartitionH
 export type { PartitionHookTarget } from './module/decorators/partition-handler.js';
 export { OnRoomEjected, OnRoomJoined, OnRoomMessage } from './module/decorators/on-room.js';
 export type { RoomHookTarget } from './module/decorators/on-room.js';
+export { QueueHandler } from './module/decorators/queue-handler.js';
 export {
-  getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getStreamToken, InjectDeadLetters, InjectFanout, InjectLeases, InjectPartitions, InjectStream, REDIS_STREAMS_OPTIONS,
-  type StreamPlace,
+  getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getQueuesToken, getQueueToken, getStreamToken, InjectDeadLetters, InjectFanout,
+  InjectLeases, InjectPartitions, InjectQueue, InjectQueues, InjectStream, REDIS_STREAMS_OPTIONS, type StreamPlace,
 } from './module/tokens.js';
 export type { OneOrMany, ProducedStream, StreamRegistrationAsync, StreamSettings } from './module/streams.js';
+export type { ProducedQueue, ProvidedQueue, QueueRegistrationAsync, QueueSettings } from './module/queues.js';
 export { LeaseService } from './module/lease.service.js';
 export { PartitionService } from './module/partition.service.js';
 export { FanoutService } from './module/fanout.service.js';
+export { QueueService } from './module/queue.service.js';
 export { DeadLetterService } from './module/dead-letter.service.js';
 export { HandlerRequest } from './module/handler-request.js';
 export { RedisStreamsHealth, type RedisStreamsHealthResult } from './module/health.js';
@@ -45,6 +48,8 @@ export type {
   ReplayOptions, ReplayResult, ReplaySkipReason,
 } from './dead-letters/types.js';
 export { QueueClient, type QueueRef } from './queue/client.js';
+export type { QueueConsumer } from './queue/consumer.js';
+export type { QueueContext, QueueHandlers, QueueStats } from './queue/handler-types.js';
 export type { QueueProducer } from './queue/producer.js';
 export type { ClosedQueueProducer, OutgoingQueueMessage, QueueSendOptions, SentQueueMessage } from './queue/types.js';
 export { RedisStreamsEvents } from './observability/events.js';

@@ -4,7 +4,7 @@
  */
 export class HandlerRequest<Data = unknown, Context = unknown> {
   constructor(
-    /** The service a stream was announced for; the full name of a partitioned stream; a room, or the pattern of rooms, as the decorator has it. */
+    /** The service a stream was announced for; the full name of a partitioned stream or a queue; a room, or the pattern of rooms, as the decorator has it. */
     readonly pattern: string,
     /** `lease.info`; a message's data, or those of a batch; for the other hooks, the event. */
     readonly data: Data,

@@ -8,7 +8,7 @@ export type RedisStreamsHealthResult = Readonly<
 
 /**
  * What is wrong now: connections that had an error and have not become ready since, sessions lost and not joined
- * again (a session of rooms is one of a shard of them), consumers that ended by themselves. Reads no Redis, so it answers at once during an outage.
+ * again (a session of rooms or of a queue is one of a shard of it), consumers that ended by themselves. Reads no Redis, so it answers at once during an outage.
  * With terminus: `health.check([() => redisStreamsHealth.check()])`.
  */
 @Injectable()
@@ -25,6 +25,9 @@ export class RedisStreamsHealth {
     events.on('session.left', ({ scope }) => void this.problems.delete(`s ${scope}`));
     events.on('lease.terminated', ({ service, reason }) => {
       if (reason !== 'closed') note(`t ${service}`, `consumer of "${service}" ended: ${reason}`);
+    });
+    events.on('queue.terminated', ({ queue, group, reason }) => {
+      if (reason !== 'closed') note(`q ${queue}#${group}`, `consumer of queue "${queue}" in group "${group}" ended: ${reason}`);
     });
     events.on('partition.terminated', ({ stream, group, reason }) => {
       if (reason !== 'closed') note(`t ${stream}#${group}`, `consumer of "${stream}" in group "${group}" ended: ${reason}`);

@@ -12,9 +12,11 @@ import { LeaseService } from './lease.service.js';
 import { RedisStreamsLifecycle } from './lifecycle.js';
 import { ConfigurableRedisStreamsModule, type RedisStreamsModuleAsyncOptions, type RedisStreamsModuleOptions } from './module-definition.js';
 import { PartitionService } from './partition.service.js';
+import { QueueService } from './queue.service.js';
+import { type ProducedQueue, type ProvidedQueue, queueProducedOnly, queueRegistered, queueRegisteredAsync, type QueueRegistrationAsync } from './queues.js';
 import { HandlerRegistrar } from './registrar.js';
-import { type OneOrMany, producedOnly, type ProducedStream, registered, registeredAsync, streamModule, type StreamRegistrationAsync } from './streams.js';
-import { DEFAULT_CONNECTION, getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
+import { type OneOrMany, producedOnly, type ProducedStream, producerModule, registered, registeredAsync, type StreamRegistrationAsync } from './streams.js';
+import { DEFAULT_CONNECTION, getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getQueuesToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 const CORE: Provider[] = [
   {
@@ -27,6 +29,7 @@ const CORE: Provider[] = [
   { provide: LeaseService, useExisting: getLeasesToken() },
   { provide: PartitionService, useExisting: getPartitionsToken() },
   { provide: FanoutService, useExisting: getFanoutToken() },
+  { provide: QueueService, useExisting: getQueuesToken() },
   { provide: DeadLetterService, useExisting: getDeadLettersToken() },
   EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle,
 ];
@@ -35,7 +38,7 @@ const CORE: Provider[] = [
  * Import it once, in the root module: `RedisStreamsModule.forRoot({...})`. That is enough in any kind of Nest
  * application (HTTP, microservice, application context): decorated methods are found and run.
  * Injectable: {@link LeaseService}, `@InjectLeases(name)`, {@link PartitionService}, `@InjectPartitions(name)`,
- * {@link FanoutService}, `@InjectFanout(name)`, {@link DeadLetterService},
+ * {@link FanoutService}, `@InjectFanout(name)`, {@link QueueService}, `@InjectQueues(name)`, {@link DeadLetterService},
  * `@InjectDeadLetters(name)`, {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
  */
 @Module({})
@@ -56,12 +59,12 @@ export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
    * default). @throws InvalidOptionsError from the creation of the application
    */
   static registerStream(streams: OneOrMany<StreamRegistration>): DynamicModule {
-    return streamModule(RedisStreamsModule, many(streams).map(registered));
+    return producerModule(RedisStreamsModule, many(streams).map(registered));
   }
 
   /** As {@link registerStream}, with the number of partitions, the retention and so on from a factory. */
   static registerStreamAsync(streams: OneOrMany<StreamRegistrationAsync>): DynamicModule {
-    return streamModule(RedisStreamsModule, many(streams).map(registeredAsync), many(streams).flatMap(({ imports = [] }) => imports));
+    return producerModule(RedisStreamsModule, many(streams).map(registeredAsync), many(streams).flatMap(({ imports = [] }) => imports));
   }
 
   /**
@@ -70,7 +73,32 @@ export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
    * is refused with a StreamNotRegisteredError after that.
    */
   static registerProducer(streams: OneOrMany<string | ProducedStream>): DynamicModule {
-    return streamModule(RedisStreamsModule, many(streams).map(producedOnly));
+    return producerModule(RedisStreamsModule, many(streams).map(producedOnly));
+  }
+
+  /**
+   * Registers queues, in the root or in the module that owns them, and provides their producers for `@InjectQueue(name)` there
+   * and where that module is imported. The registration is stored when the application starts: one that differs from what is
+   * stored under that name ends the start with a QueueMismatchError. Saying it again with the same content, in this application
+   * or another, changes nothing. Needs `forRoot` to be global (it is by default).
+   * @throws InvalidOptionsError from the creation of the application
+   */
+  static registerQueue(queues: OneOrMany<ProvidedQueue>): DynamicModule {
+    return producerModule(RedisStreamsModule, many(queues).map(queueRegistered));
+  }
+
+  /** As {@link registerQueue}, with the number of shards and so on from a factory. */
+  static registerQueueAsync(queues: OneOrMany<QueueRegistrationAsync>): DynamicModule {
+    return producerModule(RedisStreamsModule, many(queues).map(queueRegisteredAsync), many(queues).flatMap(({ imports = [] }) => imports));
+  }
+
+  /**
+   * For an application or module that only sends: provides the producers of queues that are registered elsewhere. The queue is
+   * looked up at the first message, which waits up to `queue.registrationWaitMs` for its registration and is refused with a
+   * QueueNotRegisteredError after that.
+   */
+  static registerQueueProducer(queues: OneOrMany<string | ProducedQueue>): DynamicModule {
+    return producerModule(RedisStreamsModule, many(queues).map(queueProducedOnly));
   }
 }
 
@@ -80,8 +108,8 @@ function withProviders(definition: DynamicModule, connections: readonly string[]
     ...definition,
     providers: [...(definition.providers ?? []), ...CORE, ...named.flatMap(services)],
     exports: [
-      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService, FanoutService, DeadLetterService,
-      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name), getDeadLettersToken(name)]),
+      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService, FanoutService, QueueService, DeadLetterService,
+      ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name), getQueuesToken(name), getDeadLettersToken(name)]),
     ],
   };
 }
@@ -102,6 +130,11 @@ function services(connection: string): Provider[] {
     {
       provide: getFanoutToken(connection),
       useFactory: (engine: RedisStreamsEngine) => new FanoutService(engine.fanout(connection)),
+      inject: [RedisStreamsEngine],
+    },
+    {
+      provide: getQueuesToken(connection),
+      useFactory: (engine: RedisStreamsEngine) => new QueueService(engine.queues(connection)),
       inject: [RedisStreamsEngine],
     },
     {

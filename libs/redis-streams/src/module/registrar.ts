@@ -13,7 +13,7 @@ import { REDIS_STREAMS_OPTIONS } from './tokens.js';
 type Hooks<Name extends string> = { readonly [K in Name]?: (event: unknown) => Promise<void> };
 
 /**
- * Makes one consumer of all decorated methods for one service, or for one group of one stream, and connection; and a
+ * Makes one consumer of all decorated methods for one service, or for one group of one stream or queue, and connection; and a
  * subscriber of every method for a room.
  */
 @Injectable()
@@ -67,6 +67,9 @@ export class HandlerRegistrar {
       }
       case 'fanout':
         this.engine.addRoomHandler(main.options, { message: run, ...this.hooks(['joined', 'ejected'], handlers) });
+        break;
+      case 'queue':
+        this.engine.addQueueConsumer(main.options, { message: run });
     }
   }
 
@@ -80,13 +83,13 @@ export class HandlerRegistrar {
   }
 
   private bind(handler: DiscoveredHandler): HandlerProxy {
-    return this.binder.bind(handler, subjectOf(handler, this.options.partition?.namespace));
+    return this.binder.bind(handler, subjectOf(handler, this.options));
   }
 
   private groupByConsumer(handlers: readonly DiscoveredHandler[]): Map<string, DiscoveredHandler[]> {
     const groups = new Map<string, DiscoveredHandler[]>();
     for (const handler of handlers) {
-      const consumer = consumerOf(handler, this.options.partition?.namespace);
+      const consumer = consumerOf(handler, this.options);
       groups.set(consumer, [...(groups.get(consumer) ?? []), handler]);
     }
     return groups;

@@ -21,8 +21,8 @@ export interface StreamRegistrationAsync extends ProducedStream, Pick<ModuleMeta
   readonly useFactory: (...args: never[]) => StreamSettings | Promise<StreamSettings>;
 }
 
-/** The module that provides the producers of these streams. */
-export function streamModule(module: Type, producers: readonly FactoryProvider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
+/** The module that provides these producers. */
+export function producerModule(module: Type, producers: readonly FactoryProvider[], imports: ModuleMetadata['imports'] = []): DynamicModule {
   return { module, imports, providers: [...producers], exports: producers.map(({ provide }) => provide) };
 }
 

@@ -6,7 +6,7 @@ export const DEFAULT_CONNECTION = 'default';
 /** Injection token of the options given to `forRoot` or made by `forRootAsync`. */
 export const REDIS_STREAMS_OPTIONS = Symbol('REDIS_STREAMS_OPTIONS');
 
-/** Where a partitioned stream is, when its name alone does not tell: as its registration says it. */
+/** Where a partitioned stream or a queue is, when its name alone does not tell: as its registration says it. */
 export interface StreamPlace {
   readonly namespace?: string;
   /** Name of the connection; default: the one given as `connection`. */
@@ -43,6 +43,16 @@ export function InjectFanout(connection?: string): PropertyDecorator & Parameter
   return Inject(getFanoutToken(connection));
 }
 
+/** Injection token of the {@link QueueService} of a named connection; without a name, of the default one. */
+export function getQueuesToken(connection: string = DEFAULT_CONNECTION): string {
+  return `RedisStreamsQueues:${connection}`;
+}
+
+/** Injects the {@link QueueService} of a named connection; without a name, of the default one. */
+export function InjectQueues(connection?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getQueuesToken(connection));
+}
+
 /** Injection token of the {@link DeadLetterService} of a named connection; without a name, of the default one. */
 export function getDeadLettersToken(connection: string = DEFAULT_CONNECTION): string {
   return `RedisStreamsDeadLetters:${connection}`;
@@ -58,8 +68,7 @@ export function InjectDeadLetters(connection?: string): PropertyDecorator & Para
  * @param place the namespace, or namespace and connection, if these were given there
  */
 export function getStreamToken(name: string, place: string | StreamPlace = {}): string {
-  const { namespace, connection = DEFAULT_CONNECTION } = typeof place === 'string' ? { namespace: place } : place;
-  return `RedisStreamsStream:${connection}/${namespace === undefined ? '' : `${namespace}:`}${name}`;
+  return `RedisStreamsStream:${placeText(name, place)}`;
 }
 
 /**
@@ -68,4 +77,25 @@ export function getStreamToken(name: string, place: string | StreamPlace = {}): 
  */
 export function InjectStream(name: string, place?: string | StreamPlace): PropertyDecorator & ParameterDecorator {
   return Inject(getStreamToken(name, place));
+}
+
+/**
+ * Injection token of a queue's {@link QueueProducer}, provided by `registerQueue` and `registerQueueProducer`.
+ * @param place the namespace, or namespace and connection, if these were given there
+ */
+export function getQueueToken(name: string, place: string | StreamPlace = {}): string {
+  return `RedisStreamsQueue:${placeText(name, place)}`;
+}
+
+/**
+ * Injects the {@link QueueProducer} of a queue that `registerQueue` or `registerQueueProducer` has named.
+ * @param place the namespace, or namespace and connection, if these were given there
+ */
+export function InjectQueue(name: string, place?: string | StreamPlace): PropertyDecorator & ParameterDecorator {
+  return Inject(getQueueToken(name, place));
+}
+
+function placeText(name: string, place: string | StreamPlace): string {
+  const { namespace, connection = DEFAULT_CONNECTION } = typeof place === 'string' ? { namespace: place } : place;
+  return `${connection}/${namespace === undefined ? '' : `${namespace}:`}${name}`;
 }

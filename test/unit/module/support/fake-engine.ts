@@ -3,7 +3,8 @@ import { Test, type TestingModule } from '@nestjs/testing';
 import {
   type LeaseConsumerOptions, type LeaseHandlers, type PartitionBatchContext, type PartitionConsumerOptions, type PartitionContext,
   type PartitionHandlers, RedisStreamsEngine, RedisStreamsEvents, RedisStreamsModule, type RedisStreamsModuleOptions,
-  type RoomContext, type RoomHandlerOptions, type RoomHandlers, type StreamLease, type StreamRegistration,
+  type QueueConsumerOptions, type QueueContext, type QueueHandlers, type QueueRegistration, type RoomContext, type RoomHandlerOptions,
+  type RoomHandlers, type StreamLease, type StreamRegistration,
 } from 'nestjs-redis-streams';
 
 /** Stands where the engine would, so that what the module hands to it can be called without a server. */
@@ -14,6 +15,8 @@ export class FakeEngine {
   readonly partitionConsumers: Array<{ options: PartitionConsumerOptions; handlers: PartitionHandlers }> = [];
   readonly rooms: Array<{ options: RoomHandlerOptions; handlers: RoomHandlers }> = [];
   readonly streams: StreamRegistration[] = [];
+  readonly queueConsumers: Array<{ options: QueueConsumerOptions; handlers: QueueHandlers }> = [];
+  readonly registeredQueues: QueueRegistration[] = [];
   readonly calls: string[] = [];
   onDrain: () => Promise<void> = () => Promise.resolve();
   onStop: () => Promise<void> = () => Promise.resolve();
@@ -42,16 +45,24 @@ export class FakeEngine {
     return { connection };
   }
 
-  queues(connection?: string): { queue(ref: object, options?: object): object } {
-    return { queue: (ref, options) => ({ connection, ref, ...options }) };
-  }
-
   registerStream(registration: StreamRegistration): void {
     this.streams.push(registration);
   }
 
   partitions(connection?: string): { producer(ref: object): object } {
     return { producer: (ref) => ({ connection, ...ref }) };
+  }
+
+  addQueueConsumer(options: QueueConsumerOptions, handlers: QueueHandlers): void {
+    this.queueConsumers.push({ options, handlers });
+  }
+
+  registerQueue(registration: QueueRegistration): void {
+    this.registeredQueues.push(registration);
+  }
+
+  queues(connection?: string): { queue(ref: object, options?: object): object } {
+    return { queue: (ref, options) => ({ connection, ...ref, ...(options && { options }) }) };
   }
 
   start(): Promise<void> {
@@ -86,6 +97,13 @@ export class FakeEngine {
     return this.groupHandlers(stream, group).message!(data, context);
   }
 
+  /** What the engine does with a message of a queue. */
+  work(queue: string, data: unknown, context: QueueContext = fakeQueueMessage(data)): unknown {
+    const found = this.queueConsumers.find(({ options }) => options.queue === queue);
+    if (!found) throw new Error(`no consumer of ${queue}`);
+    return found.handlers.message(data, context);
+  }
+
   /** What the engine does with a batch. */
   deliverBatch(stream: string, data: unknown[], context: PartitionBatchContext, group = 'g'): unknown {
     return this.groupHandlers(stream, group).batch!(data, context);
@@ -114,6 +132,13 @@ export function fakeMessage(data: unknown, more: Partial<PartitionContext> = {})
   return {
     stream: 'payments', group: 'g', partition: 3, fencingToken: 42, id: '1-0', key: 'k', data, headers: {}, attempt: 1, lag: 0,
     signal: new AbortController().signal, ack: () => Promise.resolve(), ...more,
+  };
+}
+
+export function fakeQueueMessage(data: unknown, more: Partial<QueueContext> = {}): QueueContext {
+  return {
+    queue: 'jobs', group: 'default', shard: 0, id: '1-0', messageId: undefined, key: 'k', data, headers: {}, attempt: 1, redelivered: false, queuedAt: 1,
+    signal: new AbortController().signal, ack: () => Promise.resolve(), nack: () => Promise.resolve(), deadLetter: () => Promise.resolve(), ...more,
   };
 }
 

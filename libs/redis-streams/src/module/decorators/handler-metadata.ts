@@ -1,5 +1,5 @@
 import { fullName } from '../../keys/partition-keys.js';
-import type { LeaseConsumerOptions, PartitionConsumerOptions, RoomHandlerOptions } from '../../options.js';
+import type { LeaseConsumerOptions, PartitionConsumerOptions, QueueConsumerOptions, RoomHandlerOptions } from '../../options.js';
 import { markAsHandlerHost } from '../nest-compat.js';
 import { DEFAULT_CONNECTION } from '../tokens.js';
 
@@ -18,15 +18,17 @@ interface Decorated<Capability extends string, Hook extends string, Options> {
 export type LeaseHandlerMetadata = Decorated<'lease', LeaseHook, LeaseConsumerOptions>;
 export type PartitionHandlerMetadata = Decorated<'partition', PartitionHook, PartitionConsumerOptions>;
 export type RoomHandlerMetadata = Decorated<'fanout', RoomHook, RoomHandlerOptions>;
+export type QueueHandlerMetadata = Decorated<'queue', 'message', QueueConsumerOptions>;
 
 /** What one decorator leaves on its method. */
-export type HandlerMetadata = LeaseHandlerMetadata | PartitionHandlerMetadata | RoomHandlerMetadata;
+export type HandlerMetadata = LeaseHandlerMetadata | PartitionHandlerMetadata | RoomHandlerMetadata | QueueHandlerMetadata;
 
 /** What every consumer has, once; and a room, or a pattern of rooms, at least once. */
 export const MAIN = {
   lease: { hook: 'assigned', decorator: '@OnStreamAssigned' },
   partition: { hook: 'message', decorator: '@PartitionHandler' },
   fanout: { hook: 'message', decorator: '@OnRoomMessage' },
+  queue: { hook: 'message', decorator: '@QueueHandler' },
 } as const satisfies Record<HandlerMetadata['capability'], Pick<HandlerMetadata, 'hook' | 'decorator'>>;
 
 const KEY = 'nestjs-redis-streams:handlers';
@@ -48,22 +50,30 @@ export function handlersOf(method: object): readonly HandlerMetadata[] {
   return (Reflect.getOwnMetadata(KEY, method) as HandlerMetadata[] | undefined) ?? [];
 }
 
-/** What a handler is for: the service, the stream by its full name, or the room or pattern as it was given. */
-export function subjectOf({ capability, options }: HandlerMetadata, namespace: string | undefined): string {
+/** The namespaces of streams and queues that give none. */
+export interface Namespaces {
+  readonly partition?: { readonly namespace?: string };
+  readonly queue?: { readonly namespace?: string };
+}
+
+/** What a handler is for: the service, the stream or queue by its full name, or the room or pattern as it was given. */
+export function subjectOf({ capability, options }: HandlerMetadata, defaults: Namespaces): string {
   switch (capability) {
     case 'lease':
       return options.service;
     case 'partition':
-      return fullName(options.namespace ?? namespace, options.stream);
+      return fullName(options.namespace ?? defaults.partition?.namespace, options.stream);
     case 'fanout':
       return String(options.room);
+    case 'queue':
+      return fullName(options.namespace ?? defaults.queue?.namespace, options.queue);
   }
 }
 
 /** Names what a handler is for in messages; handlers of one consumer, room or pattern have the same name, others never. */
-export function consumerOf(handler: HandlerMetadata, namespace: string | undefined): string {
+export function consumerOf(handler: HandlerMetadata, defaults: Namespaces): string {
   const connection = handler.options.connection ?? DEFAULT_CONNECTION;
-  const consumer = named(handler, subjectOf(handler, namespace));
+  const consumer = named(handler, subjectOf(handler, defaults));
   return connection === DEFAULT_CONNECTION ? consumer : `${consumer} on connection "${connection}"`;
 }
 
@@ -75,5 +85,7 @@ function named({ capability, options }: HandlerMetadata, subject: string): strin
       return `stream "${subject}" in group "${options.group}"`;
     case 'fanout':
       return options.room instanceof RegExp ? `rooms ${subject}` : `room "${subject}"`;
+    case 'queue':
+      return `queue "${subject}" in group "${options.group ?? 'default'}"`;
   }
 }
