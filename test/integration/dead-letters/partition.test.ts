@@ -17,7 +17,7 @@ interface Broken {
 async function broken(world: World, stream: string, { group = 'group', batch = false } = {}): Promise<Broken> {
   const node = world.node();
   const seen: unknown[] = [];
-  let works = (_: unknown): boolean => false;
+  let works: (data: unknown) => boolean = () => false;
   const handle = (data: unknown): void => {
     if (!works(data)) throw new Error(`no: ${JSON.stringify(data)}`);
     seen.push(data);
@@ -116,6 +116,21 @@ onTopologies(BOTH, 'dead letters of partitions', (world) => {
     await waitUntil(async () => (await sender.letters.replay(of(stream), {})).skipped.length === 0, { what: 'the rest has gone back' });
     await waitUntil(() => again.seen.length === 8, { what: 'all are handled' });
     expect(again.seen.toSorted()).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('of a group that is there no more they stay: the others would pass over them', async () => {
+    const sender = world().node();
+    const stream = await world().stream(sender, 1);
+    const { node } = await broken(world(), stream);
+    await sender.engine.partitions().send(stream, { data: 1 });
+    await lettersOf(sender, of(stream), 1);
+    await node.engine.stop();
+    await world().cli(['XGROUP', 'DESTROY', `{${stream}/0}:0`, 'group'], `{${stream}/0}:0`);
+    expect(await sender.letters.replay(of(stream), {})).toMatchObject({ replayed: 0, skipped: [{ reason: 'no-group' }] });
+    const again = await broken(world(), stream);
+    again.mend();
+    expect(await sender.letters.replay(of(stream), {})).toMatchObject({ replayed: 1 });
+    await waitUntil(() => again.seen.includes(1), { what: 'it is handled' });
   });
 
   it('rubbish among the letters is listed, stays, and can be purged', async () => {

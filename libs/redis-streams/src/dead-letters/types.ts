@@ -91,10 +91,10 @@ export interface ReplayOptions extends DeadLetterWork {
 
 /**
  * Why a letter stayed where it was. `gone`: there is none of that id (any more). `already-open`: its stream is announced or owned.
- * `full`: no room for another message where it came from. `unreadable`: it says too little to be put back. `unusable`: the
+ * `full`: no room for another message where it came from. `no-group`: the group it is for is not there (any more), and others would pass over it. `unreadable`: it says too little to be put back. `unusable`: the
  * partition's key holds no stream.
  */
-export type ReplaySkipReason = 'gone' | 'already-open' | 'full' | 'unreadable' | 'unusable';
+export type ReplaySkipReason = 'gone' | 'already-open' | 'full' | 'no-group' | 'unreadable' | 'unusable';
 
 export interface ReplayResult {
   readonly replayed: number;

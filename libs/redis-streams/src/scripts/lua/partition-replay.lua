@@ -5,7 +5,7 @@
 -- KEYS  1 dead  2 what this replay was answered last  3... partition streams
 -- ARGV  1 batch  2 ms to keep the answers  3 group  4 max entries of a partition  5 how many partitions
 --       6... the number of each partition, then ids of dead letters
--- Reply per letter OK | gone | full | unreadable | unusable: the partition's key holds no stream
+-- Reply per letter OK | gone | full | no-group | unreadable | unusable: the partition's key holds no stream
 --@include clock
 --@include position
 --@include trim
@@ -13,7 +13,7 @@
 local known = answered(KEYS[2], ARGV[1])
 if known then return known end
 local group, max, count = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local streams, rooms, answers = {}, {}, {}
+local streams, rooms, groups, answers = {}, {}, {}, {}
 for i = 1, count do streams[ARGV[5 + i]] = KEYS[2 + i] end
 
 -- Asked once and counted down, as in partition-produce. False: it holds no stream.
@@ -27,7 +27,7 @@ end
 for i = 6 + count, #ARGV do
   local letter, entry = letter_at(KEYS[1], ARGV[i])
   local stream = letter and streams[letter['partition'] or '']
-  if stream and rooms[stream] == nil then rooms[stream] = room_in(stream) end
+  if stream and rooms[stream] == nil then rooms[stream], groups[stream] = room_in(stream), has_group(stream, group) end
   local answer = 'OK'
   if not letter then
     answer = 'gone'
@@ -35,6 +35,8 @@ for i = 6 + count, #ARGV do
     answer = 'unreadable'
   elseif not rooms[stream] then
     answer = 'unusable'
+  elseif not groups[stream] then
+    answer = 'no-group' -- the others would pass over it, and it would be trimmed
   elseif rooms[stream] <= 0 then
     answer = 'full'
   else

@@ -14,6 +14,17 @@ local function letter_at(dead, id)
   return letter, entry
 end
 
+-- Whether somebody will ever handle what is for this group alone.
+local function has_group(stream, group)
+  local infos = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, info in ipairs(infos) do
+    for i = 1, #info, 2 do
+      if info[i] == 'name' and info[i + 1] == group then return true end
+    end
+  end
+  return false
+end
+
 -- What a batch was answered when it came before; {} when later ones were answered since: nobody listens any more.
 local function answered(record, batch)
   local known = redis.call('HMGET', record, 'batch', 'answers')
