@@ -12,6 +12,7 @@ import type { ResolvedSession } from '../session/options.js';
 
 /** How often a count that differs is looked at before the ids are compared: in between it is what is on the way. */
 const DIFFERENT_LOOKS = 3;
+const QUIET_LOOK_MS = 300;
 const MAX_TAKE = 256;
 
 export interface QueueShardHost {
@@ -53,6 +54,9 @@ export class QueueShard {
   /** Nothing may be read: the group is paused, or this session has yet to learn whether it is. */
   private paused = true;
   private surplus = 0;
+  /** Reads that brought something, in all and at the last look. */
+  private deliveries = 0;
+  private deliveriesThen = 0;
   private dueTimer: NodeJS.Timeout | undefined;
   private dueAt = 0;
   private joinedBefore = false;
@@ -254,8 +258,15 @@ export class QueueShard {
 
   /** What is read is the server's to give, and its answer may be lost: then it counts more than we do, look after look. */
   private count(mine: number): void {
+    const quiet = this.deliveriesThen === this.deliveries;
+    this.deliveriesThen = this.deliveries;
     this.surplus = mine > this.held.size ? this.surplus + 1 : 0;
-    if (this.surplus < DIFFERENT_LOOKS) return;
+    if (this.surplus > 0 && this.surplus < DIFFERENT_LOOKS) {
+      // While nothing comes there is hardly anything on the way: no need to wait for heartbeats.
+      if (quiet) this.expect(QUIET_LOOK_MS);
+      return;
+    }
+    if (this.surplus === 0) return;
     this.surplus = 0;
     this.reader.doubt();
   }
@@ -275,6 +286,7 @@ export class QueueShard {
   }
 
   private deliver(messages: readonly StreamMessage[]): void {
+    this.deliveries++;
     const fresh = messages.map((message) => new HeldMessage(message));
     for (const held of fresh) this.held.set(held.id, held);
     this.host.delivered(this, fresh);
