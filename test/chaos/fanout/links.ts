@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'nestjs-redis-streams/fanout';
 import { redisCommand } from '../../support/redis-command.js';
-import { startProxy, type TcpProxy } from '../../support/tcp-proxy.js';
+import { type Faults, startProxy, type ProxyStats, type TcpProxy } from '../../support/tcp-proxy.js';
 import type { Topology } from '../../support/topology.js';
 import { WITNESS } from './witness.js';
 
@@ -29,6 +29,15 @@ export class Links {
 
   blackhole(on: boolean): void {
     for (const proxy of this.proxies) proxy.blackhole(on);
+  }
+
+  setFaults(faults: Faults): void {
+    for (const proxy of this.proxies) proxy.setFaults(faults);
+  }
+
+  /** What happened so far, by proxy. */
+  get stats(): readonly ProxyStats[] {
+    return this.proxies.map(({ stats }) => stats);
   }
 
   get cuts(): number {

@@ -10,9 +10,15 @@ import { partitionPoison } from './partition-poison.js';
 import { partitionRolling } from './partition-rolling.js';
 import { pause } from './pause.js';
 import { poison } from './poison.js';
+import { queueFailover } from './queue-failover.js';
+import { queueKills } from './queue-kills.js';
+import { queueOutage } from './queue-outage.js';
+import { queueProducers } from './queue-producers.js';
+import { queueProxy } from './queue-proxy.js';
+import { queueReshard } from './queue-reshard.js';
 import { serverFaults } from './server-faults.js';
 import { slowAndBlocked } from './slow-and-blocked.js';
 import { takeover } from './takeover.js';
 import { takeoverMany } from './takeover-many.js';
 
-export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier, partitionPoison, fanoutLockstep, fanoutProxy];
+export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier, partitionPoison, fanoutLockstep, fanoutProxy, queueProducers, queueProxy, queueKills, queueOutage, queueFailover, queueReshard];

@@ -1,0 +1,128 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisServer } from '../../support/redis-server.js';
+import { GROUP, QUEUE, QueueWorld } from '../queue/world.js';
+import type { Scenario } from '../scenario.js';
+
+const TTL_MS = 2_000;
+const PER_SECOND = 10_000;
+const MAX_PENDING = 20_000;
+const MAX_PENDING_BYTES = 8_388_608;
+const RSS_GROWTH_BYTES = 100 * 1_048_576;
+const RESUME_MS = 5_000;
+const QUIET_MS = TTL_MS + 8_000;
+const TYPED = ['BACKPRESSURE', 'CONNECTION'];
+
+interface Watched { readonly open: number; readonly rssBytes: number }
+
+/** The most that the producer holds and uses over a time. */
+async function watch(world: QueueWorld, forMs: number): Promise<Watched> {
+  const until = performance.now() + forMs;
+  const most = { open: 0, rssBytes: 0 };
+  while (performance.now() < until) {
+    await sleep(Math.min(250, Math.max(0, until - performance.now())));
+    const { open, rssBytes } = await world.producers[0]!.ask({ type: 'status' }, 'status');
+    most.open = Math.max(most.open, open);
+    most.rssBytes = Math.max(most.rssBytes, rssBytes);
+  }
+  return most;
+}
+
+/** Stopped with all it has, as a machine that is restarted. */
+async function halt(server: RedisServer): Promise<void> {
+  await server.cli('SHUTDOWN', 'SAVE').catch(() => undefined); // it answers by closing the connection
+  while (server.running) await sleep(10);
+}
+
+interface OutOfMemory { backlog: number; settledMeanwhile: number; refusedSends: number; acceptedSends: number; sessionsLost: number; heartbeats: number }
+
+/** No memory left: sends are refused with a type, and everything that frees memory goes on. */
+async function outOfMemory(world: QueueWorld, server: RedisServer, forMs: number, breaches: string[]): Promise<OutOfMemory> {
+  const queues = world.engine.queues();
+  const [producer] = world.producers;
+  await queues.pause(QUEUE, GROUP);
+  await sleep(400); // a backlog
+  const sessionsOf = (): Promise<string[]> => Promise.all(world.keys().map(({ group }) => world.redis.zrange(group(GROUP).sessions, '0', '-1', 'WITHSCORES'))).then((lists) => lists.flat());
+  await server.cli('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
+  await server.cli('CONFIG', 'SET', 'maxmemory', 1_048_576);
+  await sleep(100); // what was under way
+  await world.sync();
+  const before = await producer!.ask({ type: 'status' }, 'status');
+  const deadlines = await sessionsOf();
+  const lostBefore = [...world.account.sessions.values()].filter(({ state }) => state === 'lost').length;
+  const waiting = async (): Promise<number> => (await queues.stats(QUEUE, GROUP)).messages;
+  const backlog = await waiting();
+  await queues.resume(QUEUE, GROUP);
+  const startedAt = performance.now();
+  await world.until('the backlog is settled', async () => (await waiting()) === 0, forMs).catch(() => undefined);
+  await sleep(Math.max(0, 2 * TTL_MS - (performance.now() - startedAt))); // heartbeats that are refused would end sessions
+  const left = await waiting();
+  const after = await producer!.ask({ type: 'status' }, 'status');
+  const later = await sessionsOf();
+  await world.sync();
+  const sessionsLost = [...world.account.sessions.values()].filter(({ state }) => state === 'lost').length - lostBefore;
+  const heartbeats = later.filter((text, i) => i % 2 === 1 && Number(text) > Number(deadlines[i])).length;
+  await server.cli('CONFIG', 'SET', 'maxmemory', 0);
+  const result = { backlog, settledMeanwhile: backlog - left, refusedSends: after.rejected - before.rejected, acceptedSends: after.resolved - before.resolved, sessionsLost, heartbeats };
+  if (backlog === 0) breaches.push('out of memory: there was no backlog to settle, so this shows nothing');
+  if (left > 0) breaches.push(`out of memory: ${left} of ${backlog} messages were not settled`);
+  if (result.refusedSends === 0) breaches.push('out of memory: no send was refused');
+  if (result.acceptedSends > 0) breaches.push(`out of memory: ${result.acceptedSends} sends were accepted`);
+  if (sessionsLost > 0) breaches.push(`out of memory: ${sessionsLost} sessions were lost`);
+  if (heartbeats < deadlines.length / 2) breaches.push(`out of memory: ${heartbeats} of ${deadlines.length / 2} sessions were renewed`);
+  return result;
+}
+
+export const queueOutage: Scenario = {
+  name: 'queue-outage',
+  about: 'Redis away for a minute at 10,000 messages a second, then out of memory: bounded buffer and memory, typed errors, nothing lost (one server)',
+  takesSeconds: 110,
+  run: async (context) => {
+    if (context.topology === 'cluster') return { verdict: { skipped: 'for one server; the topology changes nothing about a buffer' }, breaches: [] };
+    return QueueWorld.with(context, { shards: 2, ttlMs: TTL_MS, tuning: { prefetch: 2_000, concurrency: 500 } }, async (world) => {
+      const { short, say, topology } = { ...context, topology: world.topology };
+      const server = topology.servers[0]!;
+      const breaches: string[] = [];
+      const outageMs = (context.seconds ?? (short ? 5 : 60)) * 1_000;
+      await Promise.all([world.consume(), world.consume()]);
+      await world.produce({ perSecond: PER_SECOND, ballast: 60, options: { maxPending: MAX_PENDING, maxPendingBytes: MAX_PENDING_BYTES } });
+      await world.resumed();
+      const usual = await watch(world, short ? 1_000 : 5_000);
+      await halt(server);
+      say('Redis is away');
+      const down = await watch(world, outageMs);
+      await server.restart();
+      const back = await world.resumed();
+      say(`all at work again after ${back.ms} ms`);
+      if (back.ms > RESUME_MS) breaches.push(`resumed ${back.ms} ms after the outage (allowed ${RESUME_MS}); not back: ${back.missing.join(', ') || 'nobody'}`);
+      if (down.open > MAX_PENDING) breaches.push(`${down.open} sends were open, ${MAX_PENDING} are allowed`);
+      if (down.open < MAX_PENDING * 0.9) breaches.push(`only ${down.open} sends were open: the bound was not reached`);
+      const grown = down.rssBytes - usual.rssBytes;
+      if (grown > RSS_GROWTH_BYTES) breaches.push(`memory grew by ${Math.round(grown / 1_048_576)} MiB`);
+      const oom = await outOfMemory(world, server, short ? 8_000 : 20_000, breaches);
+      say(`out of memory: ${JSON.stringify(oom)}`);
+      const again = await world.resumed();
+      if (again.ms > RESUME_MS) breaches.push(`resumed ${again.ms} ms after memory came back (allowed ${RESUME_MS}); not back: ${again.missing.join(', ') || 'nobody'}`);
+      await world.producers[0]!.ask({ type: 'hold' }, 'held');
+      const drainedMs = await world.handled(QUIET_MS);
+      breaches.push(...(await world.stopConsumers()));
+      const kept = await world.readQueue();
+      const { counts, breaches: broken } = world.judge();
+      breaches.push(...broken);
+      await world.producers[0]!.stop().catch((error: unknown) => breaches.push(String(error)));
+      if (kept > 0) breaches.push(`${kept} messages are kept in the queue when all is handled`);
+      const { rejections } = world.account;
+      for (const code of TYPED) if (!rejections[code] && (code !== 'CONNECTION' || outageMs > 20_000)) breaches.push(`no send was rejected with ${code}`);
+      const other = Object.keys(rejections).filter((code) => !TYPED.includes(code));
+      if (other.length > 0) breaches.push(`sends were rejected with ${other.join(', ')}`);
+      breaches.push(...world.leftovers());
+      const mib = (bytes: number): number => Math.round(bytes / 1_048_576);
+      return {
+        verdict: {
+          ...counts, rejections, openMost: down.open, openAllowed: MAX_PENDING, rssBeforeMiB: mib(usual.rssBytes), rssGrownMiB: mib(grown), resumeMs: back.ms, resumeAfterOomMs: again.ms,
+          ...Object.fromEntries(Object.entries(oom).map(([name, value]) => [`oom_${name}`, value])), drainedMs, kept, troubles: world.troubles().length,
+        },
+        breaches,
+      };
+    });
+  },
+};
