@@ -1,5 +1,7 @@
 import type { Headers } from '../handling/headers.js';
 
+export type { Headers };
+
 export interface QueueSendOptions {
   readonly headers?: Headers;
   /**

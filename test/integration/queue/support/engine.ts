@@ -1,2 +1,2 @@
 // The one place that says where the engine under test comes from.
-export * from '../../../../libs/redis-streams/dist/queue/index.js';
+export * from 'nestjs-redis-streams/queue';
