@@ -131,7 +131,7 @@ export class QueueReader {
 
   private async failed(error: Error): Promise<void> {
     this.behind = true;
-    if (/^NOGROUP\b|no such key/i.test(error.message)) {
+    if (/^NOGROUP\b|^UNBLOCKED\b|no such key/i.test(error.message)) {
       const created = await this.host.createGroup().then(() => true, () => false);
       if (created && this.failures === 0) return;
     }

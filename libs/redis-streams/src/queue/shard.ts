@@ -233,7 +233,7 @@ export class QueueShard {
       if (session === undefined) return;
       try {
         const look = await this.store.look(session, Math.min(this.room, MAX_TAKE));
-        if (this.session !== session) return;
+        if (this.session !== session) continue; // another one may have asked meanwhile
         if (!look) return this.membership.refused(session);
         for (const held of look.taken) this.held.set(held.id, held);
         this.setPaused(look.paused);
@@ -287,7 +287,8 @@ export class QueueShard {
 
   private deliver(messages: readonly StreamMessage[]): void {
     this.deliveries++;
-    const fresh = messages.map((message) => new HeldMessage(message));
+    // A group that was destroyed and made again gives what is being handled once more.
+    const fresh = messages.filter(({ id }) => !this.held.has(id)).map((message) => new HeldMessage(message));
     for (const held of fresh) this.held.set(held.id, held);
     this.host.delivered(this, fresh);
   }
