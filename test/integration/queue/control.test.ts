@@ -1,0 +1,113 @@
+import { expect, it } from 'vitest';
+import { waitUntil } from '../../support/wait.js';
+import { consume } from './support/consumer.js';
+import { gate, numbers, Runs } from './support/handlers.js';
+import { keysOf } from './support/keys.js';
+import { drained, lettersOf } from './support/state.js';
+import { BOTH, onTopologies } from './support/world.js';
+
+/** Heartbeats, which would find anything, come every two seconds. */
+const SELDOM = { session: { ttlMs: 6_000, heartbeatMs: 2_000 } };
+
+onTopologies(BOTH, 'delayed messages', (world) => {
+  it('join the queue when they are due: never early, and without waiting for a heartbeat', async () => {
+    const queue = await world().queue();
+    const late: Array<[delayMs: number, lateMs: number]> = [];
+    await consume(world(), queue, (data, { queuedAt }) => {
+      const { delayMs, sentAt } = data as { delayMs: number; sentAt: number };
+      late.push([delayMs, Date.now() - sentAt - delayMs]);
+      expect(queuedAt).toBeGreaterThanOrEqual(sentAt + delayMs);
+    }, { engine: SELDOM });
+    const producer = world().client.queue(queue);
+    const delays = [400, 300, 350, 50, 200, 1, 120];
+    for (const delayMs of delays) await producer.send({ delayMs, sentAt: Date.now() }, { delayMs, headers: { h: '1' }, key: `k${delayMs}` });
+    await waitUntil(() => late.length === delays.length, { what: 'all have come', timeoutMs: 5_000 });
+    for (const [, lateMs] of late) expect(lateMs).toBeGreaterThanOrEqual(0);
+    // Far from the 2,000 ms of a heartbeat; on a quiet machine it is a few.
+    expect(late.map(([, lateMs]) => lateMs).sort((a, b) => a - b)[3]).toBeLessThan(250);
+    await drained(world(), queue);
+  });
+
+  it('keep what they are; more than one look can take become due at once; one that is none is a dead letter', async () => {
+    const queue = await world().queue({ shards: 1 });
+    const runs = new Runs();
+    const producer = world().client.queue(queue);
+    await world().cli(['ZADD', keysOf(queue).delayed, 1, 'rubbish']);
+    await producer.sendMany(numbers(1_200).map((data) => ({ data, delayMs: 30 })));
+    await producer.send({ 'ü': 'data\nwith lines' }, { delayMs: 30, key: 'ké y', id: 'í1', headers: { a: 'ö\n' } });
+    await consume(world(), queue, runs.handler(), { engine: SELDOM });
+    await drained(world(), queue);
+    expect(runs.data.slice().sort()).toEqual([...numbers(1_200), { 'ü': 'data\nwith lines' }].sort());
+    expect(runs.contexts.find(({ key }) => key === 'ké y')).toMatchObject({ data: { 'ü': 'data\nwith lines' }, messageId: 'í1', headers: { a: 'ö\n' } });
+    expect((await lettersOf(world(), queue, 1)).map(({ fields }) => fields)).toMatchObject([{ reason: 'unreadable', 'entry.data': 'rubbish' }]);
+  });
+});
+
+onTopologies(['standalone'], 'pause, resume, stats', (world) => {
+  it('a paused group takes nothing, also who comes later; others go on; then it goes on at once', async () => {
+    const queue = await world().queue();
+    const [runs, later, other] = [new Runs(), new Runs(), new Runs()];
+    const a = await consume(world(), queue, runs.handler(), { group: 'a', engine: SELDOM });
+    await consume(world(), queue, other.handler(), { group: 'b' });
+    const producer = world().client.queue(queue);
+    await producer.send(0);
+    await runs.calls(1);
+    const paused = a.saw('queue.paused');
+    await a.client.pause(queue, 'a');
+    expect(await paused).toMatchObject([{ queue, group: 'a', paused: true }]);
+    // No read of its is under way any more: from here on nothing reaches it.
+    const reading = async (): Promise<number> => String(await world().cli(['CLIENT', 'LIST'], 'x')).split('\n').filter((line) => line.includes('cmd=xreadgroup') && / flags=\w*b/.test(line)).length;
+    await waitUntil(async () => (await reading()) === 1, { what: 'only the other group reads' });
+    await producer.sendMany(numbers(10, 1).map((data) => ({ data })));
+    const c = await consume(world(), queue, later.handler(), { group: 'a', engine: { session: { ttlMs: 600 } } });
+    await other.calls(11);
+    await c.saw('session.renewed', 3);
+    expect([runs.contexts.length, later.contexts.length]).toEqual([1, 0]);
+    expect(await a.client.stats(queue, 'a')).toMatchObject({ paused: true, waiting: 10, consumers: 2 });
+    expect(await a.client.stats(queue, 'b')).toMatchObject({ paused: false, waiting: 0, consumers: 1 });
+    const since = performance.now();
+    await a.client.resume(queue, 'a');
+    await drained(world(), queue, { groups: ['a', 'b'] });
+    expect(performance.now() - since).toBeLessThan(1_500);
+    expect([...runs.data, ...later.data].sort((x, y) => Number(x) - Number(y))).toEqual(numbers(11));
+  });
+
+  it('paused, retries and what the dead held wait as well', async () => {
+    const queue = await world().queue();
+    const runs = new Runs();
+    const a = await consume(world(), queue, runs.handler(async (_, n) => {
+      if (n > 1) return;
+      await a.client.pause(queue);
+      throw new Error('again');
+    }), { retry: { initialMs: 10 }, engine: { session: { ttlMs: 600 } } });
+    await world().client.queue(queue).send(1);
+    await a.saw('queue.settled');
+    await a.saw('session.renewed', a.all('session.renewed').length + 2);
+    expect(runs.contexts).toHaveLength(1);
+    expect(await a.client.stats(queue)).toMatchObject({ paused: true, retrying: 1, pending: 1 });
+    await a.client.resume(queue);
+    await drained(world(), queue);
+    expect(runs.contexts.map(({ attempt }) => attempt)).toEqual([1, 2]);
+  });
+
+  it('stats tell what there is, before anybody consumes as well', async () => {
+    const queue = await world().queue({ shards: 2 });
+    const producer = world().client.queue(queue);
+    expect(await world().client.stats(queue)).toMatchObject({ queue, group: 'default', messages: 0, pending: 0, retrying: 0, delayed: 0, deadLetters: 0, consumers: 0, paused: false, oldestMs: undefined, groups: [] });
+    await producer.sendMany([...numbers(9).map((data) => ({ data })), { data: 'later', delayMs: 60_000 }]);
+    expect(await world().client.stats(queue)).toMatchObject({ messages: 9, delayed: 1, groups: [] });
+    const hold = gate();
+    const runs = new Runs();
+    const a = await consume(world(), queue, runs.handler(async (ctx) => {
+      if (ctx.data === 0) return ctx.nack(60_000);
+      if (ctx.data === 1) return ctx.deadLetter('no');
+      await hold.opened;
+    }), { concurrency: 4, prefetch: 4 });
+    await waitUntil(async () => {
+      const { messages, waiting, pending, retrying, delayed, deadLetters, consumers, oldestMs, groups } = await a.client.stats(queue);
+      expect({ messages, waiting, pending, retrying, delayed, deadLetters, consumers, groups }).toEqual({ messages: 8, waiting: 3, pending: 5, retrying: 1, delayed: 1, deadLetters: 1, consumers: 1, groups: ['default'] });
+      return oldestMs! >= 0 && oldestMs! < 60_000;
+    }, { what: 'the numbers are told' });
+    hold.open();
+  });
+});
