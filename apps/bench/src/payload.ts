@@ -35,7 +35,7 @@ export interface Payment {
 
 export const ACCOUNTS = 1_000;
 const FIRST_ACCOUNT = 1_000;
-const FIRST_NUMBER = 10_000_000;
+export const FIRST_NUMBER = 10_000_000;
 
 /** All accounts pay in turn. */
 export function payment(i: number): Payment {

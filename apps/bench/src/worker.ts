@@ -1,5 +1,6 @@
 // A child process of the bench: plays the role named in BENCH_WORKER until it is killed.
 import 'reflect-metadata';
+import { queueRoles } from './queue/index.js';
 import { announceRoles } from './workers/announce.js';
 import { backlogRoles } from './workers/backlog.js';
 import { fanoutIdleRoles } from './workers/fanout-idle.js';
@@ -20,6 +21,7 @@ const ROLES: Readonly<Record<string, Role>> = {
   ...announceRoles, ...backlogRoles, ...holdRoles, ...latencyRoles, ...nestRoles,
   ...fanoutIdleRoles, ...fanoutLockstepRoles, ...fanoutOutOfBandRoles,
   ...partitionConsumerRoles, ...partitionLatencyRoles, ...partitionLoopRoles, ...partitionNestRoles, ...partitionProducerRoles,
+  ...queueRoles,
 };
 
 const { role, url, options } = JSON.parse(process.env['BENCH_WORKER'] ?? '{}') as { role: string; url: string; options: WorkerOptions };

@@ -1,4 +1,5 @@
 import type { Bench } from '../model.js';
+import { QUEUE } from '../queue/index.js';
 import { announceBench } from './announce.js';
 import { assignDoneBench } from './assign-done.js';
 import { fanoutAckedBench } from './fanout-acked.js';
@@ -24,5 +25,6 @@ export const CATALOGUE: ReadonlyMap<string, { readonly about: string; readonly b
   ['lease', { about: 'all benches of the lease capability', benches: LEASE }],
   ['partition', { about: 'all benches of the partition capability', benches: PARTITION }],
   ['fanout', { about: 'all benches of the fanout capability', benches: FANOUT }],
-  ...[...LEASE, ...PARTITION, ...FANOUT].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
+  ['queue', { about: 'all benches of the queue capability', benches: QUEUE }],
+  ...[...LEASE, ...PARTITION, ...FANOUT, ...QUEUE].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
 ]);
