@@ -1,11 +1,11 @@
 /**
- * What a role (API, consumer, producer, worker, payer, gateway, ticker) needs to know. It comes by the environment, because the supervisor starts
+ * What a role (API, consumer, producer, worker, payer, gateway, ticker, processor, sender) needs to know. It comes by the environment, because the supervisor starts
  * roles as processes, and because decorators need the service's name when their module is loaded.
  */
 export interface RoleConfig {
   readonly redisUrl: string;
   readonly service: string;
-  /** Where payments are booked: a server besides the one that carries them. Undefined: no payments. */
+  /** Where payments are booked, or finished jobs stamped: a server besides the one that carries them. Undefined: neither. */
   readonly bankUrl: string | undefined;
   /** Consumer name; undefined: POD_NAME, POD_IP or the host name, as the library chooses. */
   readonly name: string | undefined;
@@ -13,6 +13,8 @@ export interface RoleConfig {
   readonly speed: number;
   /** Streams announced, or payments sent, a second; or ticks a second and room. */
   readonly rate: number;
+  /** Jobs to send. */
+  readonly messages: number;
   readonly ttlMs: number;
   /** Overloaded consumers hand streams to one that joins. */
   readonly handOver: boolean;
@@ -24,7 +26,7 @@ export interface RoleConfig {
 }
 
 export const DEFAULTS: RoleConfig = {
-  redisUrl: 'redis://127.0.0.1:6379', service: 'orders', bankUrl: undefined, name: undefined, speed: 1, rate: 2, ttlMs: 2_000,
+  redisUrl: 'redis://127.0.0.1:6379', service: 'orders', bankUrl: undefined, name: undefined, speed: 1, rate: 2, messages: 200_000, ttlMs: 2_000,
   handOver: false, quiet: false, host: '127.0.0.1', port: 3_000,
 };
 

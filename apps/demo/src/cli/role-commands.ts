@@ -30,6 +30,11 @@ export function addRoleCommands(program: Command): void {
   program.command('ticker').description('the sender of ticks to rooms (the rooms scenario starts it)')
     .option('--rate <n>', 'ticks a second and room at most', numberFrom(0.1, 1_000))
     .action((options: Options) => runRole(options, async () => (await import('../roles/ticker.js')).runTicker()));
+  program.command('processor').description('one processor of jobs (the queue scenario starts them)')
+    .requiredOption('--name <name>', 'consumer name')
+    .action((options: Options) => runRole(options, async () => (await import('../roles/processor.js')).runProcessor()));
+  program.command('sender').description('the sender of jobs (the queue scenario starts it)')
+    .action((options: Options) => runRole(options, async () => (await import('../roles/sender.js')).runSender()));
   program.command('api').description('the HTTP API')
     .option('--port <port>', 'where it listens', numberFrom(0, 65_535, true))
     .option('--host <host>', 'address it listens on')

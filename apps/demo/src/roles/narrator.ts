@@ -26,6 +26,18 @@ export function narrate(who: string, events: RedisStreamsEvents): void {
   events.on('reader.recovered', ({ downMs }) => say(who, 'recovered', '', `reading again after ${Math.round(downMs)} ms`));
 }
 
+/** What becomes of a queue's consumer and of what others left. Failures are too many for a line each. */
+export function narrateQueues(who: string, events: RedisStreamsEvents): void {
+  let joined = false;
+  events.on('session.joined', ({ session, ttlMs }) => {
+    if (!joined) say(who, 'joined', '', `as ${session}, session ttl ${ttlMs} ms`);
+    joined = true;
+  });
+  events.on('session.lost', ({ session, why }) => say(who, 'warning', '', `session ${session} is over (${why}): what it held belongs to others now`));
+  events.on('queue.takenOver', ({ shard, messages }) => say(who, 'claimed', `shard ${shard}`, `${count(messages, 'job')} of a dead processor`));
+  events.on('connection.replaced', ({ role, why }) => say(who, 'warning', '', `${role} connection replaced: ${why}`));
+}
+
 /** What a room decides about its members. Clients tell their own part. */
 export function narrateRooms(who: string, events: RedisStreamsEvents): void {
   events.on('room.ejected', ({ room, subscriber, reason }) => say(who, 'ejected', room, `subscriber ${subscriber} (${reason})`));

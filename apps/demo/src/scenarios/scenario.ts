@@ -1,3 +1,4 @@
+import type { JobStage } from '../jobs/job-stage.js';
 import type { PaymentStage } from '../payments/payment-stage.js';
 import type { RoomStage } from '../rooms/room-stage.js';
 import type { RunOptions } from '../supervisor/run-options.js';
@@ -28,4 +29,9 @@ export interface RoomScenario extends Play<RoomStage> {
   readonly kind: 'rooms';
 }
 
-export type Scenario = OrderScenario | PaymentScenario | RoomScenario;
+/** Jobs through a queue, done by processors. */
+export interface JobScenario extends Play<JobStage> {
+  readonly kind: 'jobs';
+}
+
+export type Scenario = OrderScenario | PaymentScenario | RoomScenario | JobScenario;

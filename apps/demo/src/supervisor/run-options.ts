@@ -5,6 +5,8 @@ export interface RunOptions {
   readonly consumers: number;
   readonly rate: number;
   readonly speed: number;
+  /** Jobs to send through the queue. */
+  readonly messages: number;
   readonly ttlMs: number;
   readonly handOver: boolean;
   readonly quiet: boolean;
@@ -16,6 +18,6 @@ export interface RunOptions {
 }
 
 export function roleConfig(options: RunOptions, redisUrl: string, service: string, name?: string): RoleConfig {
-  const { speed, rate, ttlMs, handOver, quiet, host, port } = options;
-  return { redisUrl, service, bankUrl: undefined, name, speed, rate, ttlMs, handOver, quiet, host, port };
+  const { speed, rate, messages, ttlMs, handOver, quiet, host, port } = options;
+  return { redisUrl, service, bankUrl: undefined, name, speed, rate, messages, ttlMs, handOver, quiet, host, port };
 }

@@ -5,6 +5,7 @@ import { everyday } from '../scenarios/everyday.js';
 import type { Scenario } from '../scenarios/scenario.js';
 import { findServer } from '../server/find-server.js';
 import { publish } from '../server/rendezvous.js';
+import { JobsShow } from '../shows/jobs-show.js';
 import { OrdersShow } from '../shows/orders-show.js';
 import { PaymentsShow } from '../shows/payments-show.js';
 import { RoomsShow } from '../shows/rooms-show.js';
@@ -25,7 +26,7 @@ export async function runDemo(scenario: Scenario | undefined, given: Partial<Run
   say('demo', 'server', '', server.about);
   const play = scenario ?? everyday;
   const options: RunOptions = {
-    consumers: 3, rate: DEFAULTS.rate, speed: 1, ttlMs: DEFAULTS.ttlMs, handOver: DEFAULTS.handOver, quiet: false, host: DEFAULTS.host,
+    consumers: 3, rate: DEFAULTS.rate, messages: DEFAULTS.messages, speed: 1, ttlMs: DEFAULTS.ttlMs, handOver: DEFAULTS.handOver, quiet: false, host: DEFAULTS.host,
     port: scenario ? 0 : DEFAULTS.port, seconds: undefined, summary: undefined, ...play.defaults(server.kind), ...given,
   };
   // Scenarios are judged, so nobody else's work may be among theirs.
@@ -58,6 +59,8 @@ async function stage(play: Scenario, setting: Setting): Promise<Show> {
       return new PaymentsShow(setting, play, await startBank());
     case 'rooms':
       return new RoomsShow(setting, play);
+    case 'jobs':
+      return new JobsShow(setting, play, await startBank());
     default:
       return new OrdersShow(setting, play);
   }
