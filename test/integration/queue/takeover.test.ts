@@ -5,7 +5,7 @@ import { consume } from './support/consumer.js';
 import { MessageLostError } from './support/engine.js';
 import { gate, numbers, Runs } from './support/handlers.js';
 import { keysOf, storedIn } from './support/keys.js';
-import { drained, pendingOf } from './support/state.js';
+import { drained, ghost, pendingOf } from './support/state.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 const TTL = 1_000;
@@ -116,6 +116,21 @@ onTopologies(['standalone'], 'takeover from who is not dead', (world) => {
     await waitUntil(() => runs.running === 0, { what: 'the first has ended, too' });
     expect(runs.contexts.map(({ redelivered }) => redelivered)).toEqual([false, true]);
     expect(a.errors).toEqual([]);
+  });
+
+  it.each([
+    ['more messages than there is room for', numbers(120).map((n) => ({ n, text: '' })), 4],
+    ['large ones', numbers(5).map((n) => ({ n, text: 'x'.repeat(1_200_000) })), 256],
+  ])('of a dead one\'s %s are taken as room comes, without waiting for heartbeats', async (_, work, prefetch) => {
+    const queue = await world().queue();
+    await world().client.queue(queue).sendMany(work.map((data) => ({ data })));
+    await (await ghost(world(), queue))();
+    const runs = new Runs();
+    const a = await consume(world(), queue, runs.handler(), { prefetch, concurrency: 4, engine: { session: { ttlMs: 60_000 } } });
+    await drained(world(), queue);
+    expect(runs.contexts.map(({ data }) => (data as { n: number }).n).sort((x, y) => x - y)).toEqual(work.map(({ n }) => n));
+    expect(a.all('queue.takenOver').reduce((sum, { messages }) => sum + messages, 0)).toBe(work.length);
+    expect(a.all('queue.takenOver').length).toBeGreaterThan(1);
   });
 
   it('a newer process of the same exclusive name takes over at once, and the older one ends', async () => {

@@ -1,9 +1,10 @@
 import { isTransient } from '../kernel/server-errors.js';
 import type { StreamMessage } from '../kernel/xread-parser.js';
 import { HeldMessage } from './held-message.js';
+import { Looks } from './looks.js';
 import { QueueReader } from './reader.js';
 import { Settlements } from './settlements.js';
-import type { Outcomes, QueueShardStore } from './store.js';
+import type { Look, Outcomes, QueueShardStore } from './store.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { ConsumerIdentity } from '../session/identity.js';
@@ -48,8 +49,7 @@ export class QueueShard {
   private readonly held = new Map<string, HeldMessage>();
   /** Of these, how many have an outcome that is on its way to the server. */
   private outgoing = 0;
-  private looking: Promise<void> | undefined;
-  private lookAgain = false;
+  private readonly looks = new Looks(() => this.lookOnce());
   private more = false;
   /** Nothing may be read: the group is paused, or this session has yet to learn whether it is. */
   private paused = true;
@@ -57,8 +57,6 @@ export class QueueShard {
   /** Reads that brought something, in all and at the last look. */
   private deliveries = 0;
   private deliveriesThen = 0;
-  private dueTimer: NodeJS.Timeout | undefined;
-  private dueAt = 0;
   private joinedBefore = false;
   private stopping = false;
 
@@ -123,16 +121,16 @@ export class QueueShard {
   /** Reads nothing more. What was not begun goes back at once. */
   async stopReading(unbegun: readonly HeldMessage[]): Promise<void> {
     this.stopping = true;
-    clearTimeout(this.dueTimer);
+    const looked = this.looks.stop();
     for (const held of unbegun) if (this.holds(held)) this.retry(held, 0);
     await this.reader.stop();
-    await this.looking;
+    await looked;
   }
 
   /** Says good-bye; what is still held goes to others. */
   async leave(): Promise<void> {
     const session = await this.membership.stop();
-    clearTimeout(this.dueTimer);
+    void this.looks.stop();
     this.settlements.drop();
     if (!session) return;
     const { identity } = this.context;
@@ -175,13 +173,6 @@ export class QueueShard {
     return begun && this.holds(held);
   }
 
-  /** Something may have changed: one look at a time asks for everything. */
-  look(): void {
-    this.lookAgain = true;
-    if (this.stopping || this.session === undefined) return;
-    this.looking ??= this.looks().finally(() => (this.looking = undefined));
-  }
-
   private get room(): number {
     return Math.max(0, this.host.prefetch - this.held.size);
   }
@@ -197,7 +188,7 @@ export class QueueShard {
     this.joinedBefore = true;
     this.surplus = 0;
     this.paused = true;
-    this.look();
+    this.looks.look();
   }
 
   private lose(): void {
@@ -205,55 +196,46 @@ export class QueueShard {
     this.host.lost(this);
     this.held.clear();
     this.outgoing = 0;
-    clearTimeout(this.dueTimer);
+    this.looks.forget();
     this.reader.interrupt();
   }
 
   private rung(ring: string | undefined): void {
     const due = ring?.startsWith('due ') ? Number(ring.slice(4)) : undefined;
-    if (due === undefined) this.look();
-    else this.expect(due);
+    if (due === undefined) this.looks.look();
+    else this.looks.expect(due);
   }
 
-  /** Something is due in so many ms: look then. */
-  private expect(ms: number): void {
-    if (this.stopping) return;
-    const at = performance.now() + ms;
-    if (this.dueTimer && this.dueAt <= at) return;
-    clearTimeout(this.dueTimer);
-    this.dueAt = at;
-    // Bounded: beyond 24 days a timer fires at once.
-    this.dueTimer = setTimeout(() => ((this.dueTimer = undefined), this.look()), Math.min(Math.max(0, ms), 3_600_000) + 1);
-  }
-
-  private async looks(): Promise<void> {
-    while (this.lookAgain && !this.stopping) {
-      this.lookAgain = false;
-      const { session } = this;
-      if (session === undefined) return;
-      try {
-        const look = await this.store.look(session, Math.min(this.room, MAX_TAKE));
-        if (this.session !== session) continue; // another one may have asked meanwhile
-        if (!look) return this.membership.refused(session);
-        for (const held of look.taken) this.held.set(held.id, held);
-        this.setPaused(look.paused);
-        this.more = look.more;
-        if (look.taken.length > 0) {
-          const orphans = look.taken.filter(({ orphan }) => orphan).length;
-          if (orphans > 0) this.host.events.emit('queue.takenOver', { queue: this.host.queue, group: this.host.group, shard: this.shard, messages: orphans });
-          this.host.delivered(this, look.taken);
-        }
-        this.count(look.mine);
-        if (look.nextDueMs !== undefined) this.expect(look.nextDueMs);
-        this.membership.expectPeer(look.nextPeerMs);
-        if (look.more && this.room > 0) this.lookAgain = true;
-      } catch (error) {
-        if (!isTransient(error)) this.host.onError(error as Error, `looking after ${this.scope}`);
-        // The server is away, or will not: heartbeats, which look again, tell of that. What it took may be ours all the same.
-        if (this.session === session) this.reader.doubt();
-        return;
-      }
+  /** @returns false: it is no use to look again at once */
+  private async lookOnce(): Promise<boolean> {
+    const { session } = this;
+    if (session === undefined) return false;
+    try {
+      const look = await this.store.look(session, Math.min(this.room, MAX_TAKE));
+      if (this.session !== session) return true; // another one may have asked meanwhile
+      if (look) this.found(look);
+      else this.membership.refused(session);
+      return look !== undefined;
+    } catch (error) {
+      if (!isTransient(error)) this.host.onError(error as Error, `looking after ${this.scope}`);
+      // The server is away, or will not: heartbeats, which look again, tell of that. What it took may be ours all the same.
+      if (this.session === session) this.reader.doubt();
+      return false;
     }
+  }
+
+  private found({ taken, paused, more, mine, nextDueMs, nextPeerMs }: Look): void {
+    const { queue, group, events } = this.host;
+    for (const held of taken) this.held.set(held.id, held);
+    this.setPaused(paused);
+    this.more = more;
+    const orphans = taken.filter(({ orphan }) => orphan).length;
+    if (orphans > 0) events.emit('queue.takenOver', { queue, group, shard: this.shard, messages: orphans });
+    if (taken.length > 0) this.host.delivered(this, taken);
+    this.count(mine);
+    if (nextDueMs !== undefined) this.looks.expect(nextDueMs);
+    this.membership.expectPeer(nextPeerMs);
+    if (more && this.room > 0) this.looks.look();
   }
 
   /** What is read is the server's to give, and its answer may be lost: then it counts more than we do, look after look. */
@@ -261,21 +243,19 @@ export class QueueShard {
     const quiet = this.deliveriesThen === this.deliveries;
     this.deliveriesThen = this.deliveries;
     this.surplus = mine > this.held.size ? this.surplus + 1 : 0;
-    if (this.surplus > 0 && this.surplus < DIFFERENT_LOOKS) {
-      // While nothing comes there is hardly anything on the way: no need to wait for heartbeats.
-      if (quiet) this.expect(QUIET_LOOK_MS);
-      return;
+    if (this.surplus >= DIFFERENT_LOOKS) {
+      this.surplus = 0;
+      this.reader.doubt();
+    } else if (this.surplus > 0 && quiet) {
+      this.looks.expect(QUIET_LOOK_MS); // while nothing comes there is hardly anything on the way: no need to wait for heartbeats
     }
-    if (this.surplus === 0) return;
-    this.surplus = 0;
-    this.reader.doubt();
   }
 
   private async compare(session: string): Promise<void> {
     const before = new Set(this.held.keys());
     const ids = await this.store.heldBy(session);
     // Looks go on meanwhile, and what they bring is known by the time they end.
-    await this.looking;
+    await this.looks.quiet();
     if (this.session !== session) return;
     const unknown = ids.filter((id) => !before.has(id) && !this.held.has(id));
     for (const id of unknown) {
@@ -313,8 +293,8 @@ export class QueueShard {
     this.outgoing -= done.length + again.length + givenUp.length;
     const { queue, group, events } = this.host;
     events.emit('queue.settled', { queue, group, shard: this.shard, done: done.length, retried: again.length, deadLettered: givenUp.length });
-    if (dueMs >= 0) this.expect(dueMs);
+    if (dueMs >= 0) this.looks.expect(dueMs);
     this.reader.look();
-    if (this.more && this.room * 2 >= this.host.prefetch) this.look();
+    if (this.more && this.room * 2 >= this.host.prefetch) this.looks.look();
   }
 }
