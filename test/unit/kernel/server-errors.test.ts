@@ -8,7 +8,7 @@ describe('isTransient', () => {
     'TRYAGAIN Multiple keys request during rehashing of slot', 'CLUSTERDOWN The cluster is down', 'MASTERDOWN Link with MASTER is down', 'NOREPLICAS Not enough good replicas to write.',
     "OOM command not allowed when used memory > 'maxmemory'.", 'BUSY Redis is busy running a script.', 'UNBLOCKED the stream key no longer exists',
     "NOGROUP No such key 'x' or consumer group 'y'", 'Connection is closed.', "Stream isn't writeable and enableOfflineQueue options is false", 'connect ECONNREFUSED 127.0.0.1:1',
-    'read ECONNRESET', 'write EPIPE', 'getaddrinfo ENOTFOUND redis', 'getaddrinfo EAI_AGAIN redis', 'connect ETIMEDOUT', 'Failed to refresh slots cache.', 'None of startup nodes is available', 'Too many Cluster redirections. Last error: x',
+    'read ECONNRESET', 'write EPIPE', 'getaddrinfo ENOTFOUND redis', 'getaddrinfo EAI_AGAIN redis', 'connect ETIMEDOUT', 'Failed to refresh slots cache.', 'None of startup nodes is available', 'Cluster is ended.', 'Cluster is disconnected.', 'Cluster is disconnecting.', 'Node is disconnected', 'Too many Cluster redirections. Last error: x',
     'Reached the max retries per request limit (which is 20).',
   ])('yes: %s', (message) => { expect(isTransient(new Error(message))).toBe(true); });
 

@@ -1,7 +1,7 @@
 import { RedisStreamsError } from '../errors/index.js';
 
 const TRANSIENT = /^(LOADING|READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|BUSY|OOM|NOREPLICAS|MISCONF|UNBLOCKED|NOGROUP|UNKILLABLE)\b/;
-const TRANSPORT = /connection is closed|connection (was |is )?(lost|ended)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|refresh slots cache|none of startup nodes|stream isn't writeable|too many cluster redirections|all nodes failed|max retries per request|command timed out|command aborted/i;
+const TRANSPORT = /connection is closed|connection (was |is )?(lost|ended)|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|refresh slots cache|none of startup nodes|cluster is (ended|disconnect)|node is disconnected|stream isn't writeable|too many cluster redirections|all nodes failed|max retries per request|command timed out|command aborted/i;
 
 /** Whether sending the same command again may succeed: a passing state of the server, or of the way to it. */
 export function isTransient(error: unknown): boolean {
