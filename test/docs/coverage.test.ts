@@ -12,9 +12,10 @@ describe('the documents are complete', () => {
     expect(listed.toSorted()).toEqual(codes.toSorted());
   });
 
-  it('docs/errors.md explains every reason of an abort, of a lost partition and of an ejection', () => {
+  it('docs/errors.md explains every reason of an abort, of a lost partition or message and of an ejection', () => {
     const rows = rowsOf('docs/errors.md');
-    for (const type of ['AbortReason', 'PartitionLossReason', 'EjectReason']) expect(namesOf('errors/index.ts', type).filter((reason) => !rows.includes(reason))).toEqual([]);
+    const types = [['errors/index.ts', 'AbortReason'], ['errors/index.ts', 'PartitionLossReason'], ['errors/index.ts', 'EjectReason'], ['errors/queue.ts', 'MessageLossReason']] as const;
+    for (const [file, type] of types) expect(namesOf(file, type).filter((reason) => !rows.includes(reason))).toEqual([]);
   });
 
   it('docs/events.md has a row for every event, and no other', () => {
