@@ -12,10 +12,21 @@ export class HeldMessage {
     readonly orphan = false,
     /** The server keeps a record of its attempts. */
     public recorded = false,
+    /** How often the server had given it to somebody when it was found with us though we do not know it. */
+    readonly foundAt?: number,
   ) {}
 
   get id(): string {
     return this.message.id;
+  }
+
+  /**
+   * How the server recognises that it has given this back before, and that the answer was lost: it may have been taken again
+   * since, also by us. By the record that was left with it; one that was found, by how often it had been given to somebody.
+   */
+  get mark(): string {
+    if (this.foundAt !== undefined) return `#${this.foundAt}`;
+    return this.recorded ? this.record : '';
   }
 
   /** As the server keeps it. */

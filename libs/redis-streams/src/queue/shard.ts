@@ -253,13 +253,13 @@ export class QueueShard {
 
   private async compare(session: string): Promise<void> {
     const before = new Set(this.held.keys());
-    const ids = await this.store.heldBy(session);
+    const theirs = await this.store.heldBy(session);
     // Looks go on meanwhile, and what they bring is known by the time they end.
     await this.looks.quiet();
     if (this.session !== session) return;
-    const unknown = ids.filter((id) => !before.has(id) && !this.held.has(id));
-    for (const id of unknown) {
-      const held = new HeldMessage({ id, key: undefined, data: undefined, headers: undefined, other: undefined });
+    for (const [id, deliveries] of theirs) {
+      if (before.has(id) || this.held.has(id)) continue;
+      const held = new HeldMessage({ id, key: undefined, data: undefined, headers: undefined, other: undefined }, 0, 0, false, false, deliveries);
       this.held.set(id, held);
       this.retry(held, 0);
     }

@@ -90,7 +90,7 @@ export class QueueShardStore {
     }
     for (const held of done) if (!held.recorded) text += bulk(held.id);
     for (const { held, delayMs } of again) {
-      text += bulk(held.id) + bulk(held.recorded ? held.record : '') + bulk(String(delayMs));
+      text += bulk(held.id) + bulk(held.mark) + bulk(String(delayMs));
       count += 3;
     }
     for (const { held, fields } of givenUp) {
@@ -113,13 +113,14 @@ export class QueueShardStore {
     return (await this.redis.scripts.run('queue-begin', [this.own.sessions, this.own.attempts], [session, ...marks])) === 'OK';
   }
 
-  /** Ids of all messages the server counts as held by the session. */
-  async heldBy(session: string): Promise<string[]> {
-    const ids: string[] = [];
-    for (let from = '-'; ; from = `(${ids.at(-1)!}`) {
-      const rows = (await this.redis.commands.call('XPENDING', [this.keys.messages, this.group, from, '+', PAGE, session])) as Array<[string]>;
-      for (const [id] of rows) ids.push(String(id));
-      if (rows.length < PAGE) return ids;
+  /** Ids of all messages the server counts as held by the session, and how often each was given to somebody. */
+  async heldBy(session: string): Promise<Map<string, number>> {
+    const held = new Map<string, number>();
+    for (let from = '-'; ; ) {
+      const rows = (await this.redis.commands.call('XPENDING', [this.keys.messages, this.group, from, '+', PAGE, session])) as Array<[id: string, consumer: string, idle: number, deliveries: number]>;
+      for (const [id, , , deliveries] of rows) held.set(String(id), Number(deliveries));
+      if (rows.length < PAGE) return held;
+      from = `(${String(rows.at(-1)![0])}`;
     }
   }
 

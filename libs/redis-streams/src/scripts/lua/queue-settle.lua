@@ -4,7 +4,8 @@
 -- KEYS  1 messages  2 sessions  3 retries  4 attempts  5 dead
 -- ARGV  1 session  2 group  3 bell  4 how many are done  5 how many of these, from the first on, have a record of attempts
 --       6 how many are to be delivered again  7 how many are given up
---       8... ids of those that are done; then of each to be delivered again: id, record of attempts or '', delay in ms;
+--       8... ids of those that are done; then of each to be delivered again: id, record of attempts, or '', or
+--       # and how often it was given to somebody when it was found with the session, delay in ms;
 --       then of each given up: id, number of texts, and so many texts: fields of the dead letter
 -- Reply 'LOST' | ms until the earliest of the retries, or -1
 --@include clock
@@ -25,7 +26,15 @@ for _ = 1, again do
   local id, record, delay = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
   -- A record that is there already was said before, and the answer was lost: it may have been taken again since.
-  local known = record ~= '' and redis.call('HGET', KEYS[4], id) == record
+  local deliveries = string.match(record, '^#(%d+)$')
+  local known
+  if deliveries then
+    local row = redis.pcall('XPENDING', messages, group, id, id, '1')
+    known = row.err or not row[1] or row[1][4] ~= tonumber(deliveries)
+    record = ''
+  else
+    known = record ~= '' and redis.call('HGET', KEYS[4], id) == record
+  end
   if not known and holds(messages, group, session, id) then
     redis.call('XCLAIM', messages, group, POOL, '0', id, 'JUSTID')
     if record ~= '' then redis.call('HSET', KEYS[4], id, record) end
