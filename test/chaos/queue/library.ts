@@ -1,8 +1,8 @@
 import type { QueueShardKeys } from '../../../libs/redis-streams/dist/keys/queue-keys.js';
-import type { RedisStreamsEngine as Engine } from '../../../libs/redis-streams/dist/queue/index.js';
+import type { RedisStreamsEngine as Engine, RedisStreamsError as LibraryError } from '../../../libs/redis-streams/dist/queue/index.js';
 import { load } from '../library.js';
 
-export const { RedisStreamsEngine } = (await load('queue/index.js')) as { RedisStreamsEngine: typeof Engine };
+export const { RedisStreamsEngine, RedisStreamsError } = (await load('queue/index.js')) as { RedisStreamsEngine: typeof Engine; RedisStreamsError: typeof LibraryError };
 export type RedisStreamsEngine = Engine;
 export type { ConnectionOptions, QueueProducerOptions, QueueTuning } from '../../../libs/redis-streams/dist/queue/index.js';
 export type { QueueShardKeys } from '../../../libs/redis-streams/dist/keys/queue-keys.js';

@@ -23,7 +23,7 @@ const engine = new RedisStreamsEngine({
 await engine.start();
 report({ type: 'ready' });
 const producer = engine.queues().queue(config.queue, config.options);
-const sender = new Sender(config, producer, ledger);
+const sender = new Sender(config, producer, ledger, trouble);
 
 async function close(timeoutMs: number): Promise<void> {
   sender.end();
@@ -32,7 +32,7 @@ async function close(timeoutMs: number): Promise<void> {
   const ms = performance.now() - startedAt;
   const again = await producer.close({ timeoutMs: 60_000 });
   const againMs = performance.now() - startedAt - ms;
-  const afterwards = await producer.send({}).then(() => 'resolved', (error: { code?: string }) => error.code ?? 'UNTYPED');
+  const afterwards = await producer.send({}).then(() => 'resolved', (error: { code?: string }) => error.code ?? 'no code');
   await sender.hold(5_000); // all should be settled by now
   report({ type: 'closed', ms, againMs, unsent, againUnsent: again.unsent, afterwards, ...sender.counts });
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { createRng } from '../../support/seed.js';
-import type { RedisStreamsEngine } from './library.js';
+import { type RedisStreamsEngine, RedisStreamsError } from './library.js';
 import type { LedgerWriter } from './ledger.js';
 import type { Counts, ProducerConfig, Status, Task } from './messages.js';
 import { rangesOf } from './ranges.js';
@@ -9,6 +9,7 @@ const AT_ONCE = 256;
 /** What an error says of a message that certainly was not stored. */
 const SURELY_UNSENT = /could be sent|were not tried|nothing was sent/;
 
+const UNTYPED = 'UNTYPED';
 type Producer = ReturnType<ReturnType<RedisStreamsEngine['queues']>['queue']>;
 
 /** Calls `send` and writes down what became of each call, once a turn. */
@@ -29,6 +30,7 @@ export class Sender {
     private readonly config: ProducerConfig,
     private readonly producer: Producer,
     private readonly ledger: LedgerWriter,
+    private readonly trouble: (message: string) => void,
   ) {
     this.rng = createRng(config.seed);
     this.text = config.ballast > 0 ? 'x'.repeat(config.ballast) : undefined;
@@ -112,7 +114,8 @@ export class Sender {
 
   private refused(n: number, error: unknown): void {
     this.rejected++;
-    const { code = 'UNTYPED', message } = error as { code?: string; message: string };
+    const { code, message } = typed(error);
+    if (code === UNTYPED) this.trouble(`a send was rejected with an error that is none of the library: ${message}`);
     const sure = code === 'BACKPRESSURE' || SURELY_UNSENT.test(message) ? 1 : 0;
     this.note(`F ${this.config.producer} ${code} ${sure}`, n);
   }
@@ -129,4 +132,10 @@ export class Sender {
     this.notes = new Map();
     for (const [what, numbers] of notes) this.ledger.note(what, rangesOf(numbers)).catch(() => undefined);
   }
+}
+
+/** What the library throws has a class of its own; what ioredis or Node throws may have a code too. */
+function typed(error: unknown): { code: string; message: string } {
+  if (error instanceof RedisStreamsError) return error;
+  return { code: UNTYPED, message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }

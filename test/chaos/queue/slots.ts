@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterNode, RedisCluster } from '../../support/redis-cluster.js';
 import { waitUntil } from '../../support/wait.js';
 
@@ -27,10 +28,23 @@ export function isMaster(node: ClusterNode): Promise<boolean> {
   return node.cli('INFO', 'replication').then((text) => String(text).includes('role:master'), () => false);
 }
 
-/** Kills a primary, waits until a replica has its slots, starts it again as that one's replica. @returns ms until the slots were served again */
-export async function killPrimary(cluster: RedisCluster, victim: ClusterNode): Promise<number> {
+/**
+ * Kills a primary, waits until a replica has its slots, starts it again as that one's replica. A process that is killed leaves
+ * what it has written to its kernel, so its replica is hardly ever behind; `behindMs`: the replica's link was down for so long
+ * before, as when a machine or its network goes. @returns ms until the slots were served again
+ */
+export async function killPrimary(cluster: RedisCluster, victim: ClusterNode, behindMs: number): Promise<number> {
+  const replicas = [...String(await victim.cli('INFO', 'replication')).matchAll(/slave\d+:ip=[^,]+,port=(\d+)/g)].map(([, port]) => cluster.nodes.find((node) => node.port === Number(port))!);
+  if (behindMs > 0) {
+    for (const replica of replicas) {
+      await replica.cli('CONFIG', 'SET', 'masterauth', 'refused'); // it cannot come back
+      await replica.cli('CLIENT', 'KILL', 'TYPE', 'master');
+    }
+    await sleep(behindMs);
+  }
   const killedAt = performance.now();
   await victim.kill('SIGKILL');
+  for (const replica of replicas) await replica.cli('CONFIG', 'SET', 'masterauth', '');
   const others = cluster.nodes.filter((node) => node !== victim);
   await waitUntil(async () => {
     const [masters, state] = await Promise.all([Promise.all(others.map(isMaster)), others[0]!.cli('CLUSTER', 'INFO')]);

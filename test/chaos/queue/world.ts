@@ -213,6 +213,8 @@ export class QueueWorld {
     if (stopped.length > 0) breaches.push(`${stopped.length} stops failed: ${stopped[0]}`);
     const troubles = this.troubles();
     for (const trouble of troubles.slice(0, 5)) this.context.say(`onError of ${trouble}`);
+    const untyped = troubles.find((message) => message.includes('none of the library'));
+    if (untyped !== undefined) breaches.push(untyped);
     const blind = troubles.filter((message) => message.includes('the ledger:'));
     if (blind.length > 0) breaches.push(`the ledger failed ${blind.length} times, so this run shows nothing: ${blind[0]}`);
     return breaches;

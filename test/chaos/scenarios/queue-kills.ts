@@ -42,7 +42,7 @@ class Faults {
       if (this.rng.chance(0.5)) ({ name } = victim); // as the same pod, started again
       this.note(this.world.kill(victim));
     } else {
-      const ms = this.rng.int(TTL_MS, 3 * TTL_MS);
+      const ms = this.rng.int(TTL_MS, (this.world.context.short ? 2 : 3) * TTL_MS);
       this.counts.pauses++;
       this.world.context.say(`SIGSTOP of ${victim.process.label} for ${ms} ms`);
       this.note(this.pause(victim, ms));
@@ -77,10 +77,10 @@ export const queueKills: Scenario = {
   takesSeconds: 80,
   run: (context) => QueueWorld.with(context, { shards: context.topology === 'cluster' ? 3 : 2, ttlMs: TTL_MS, tuning: { prefetch: PREFETCH } }, async (world) => {
     const { rng, short } = context;
-    const seconds = context.seconds ?? (short ? 4 : 60);
+    const seconds = context.seconds ?? (short ? 3 : 60);
     const size = short ? 5 : 8;
-    await Promise.all(Array.from({ length: size }, () => world.consume({ tuning: tuningOf(rng) })));
     const load = { perSecond: PER_SECOND / PRODUCERS, total: Math.round((PER_SECOND / PRODUCERS) * seconds), maxWorkMs: 20 };
+    await Promise.all(Array.from({ length: size }, () => world.consume({ tuning: tuningOf(rng) })));
     await Promise.all(Array.from({ length: PRODUCERS }, () => world.produce(load)));
     const faults = new Faults(world, rng.fork(), size);
     await faults.go(seconds * 1_000);
