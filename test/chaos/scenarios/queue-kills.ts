@@ -73,12 +73,12 @@ function tuningOf(rng: Rng): { prefetch: number; concurrency: number; ack: 'auto
 
 export const queueKills: Scenario = {
   name: 'queue-kills',
-  about: 'eight consumers; every 300 ms a random one is SIGKILLed or SIGSTOPped, and replaced: nothing lost, repetition bounded, nothing settled by the dead',
+  about: 'eight consumers (short: four); every 300 ms a random one is SIGKILLed or SIGSTOPped, and replaced: nothing lost, repetition bounded, nothing settled by the dead',
   takesSeconds: 80,
   run: (context) => QueueWorld.with(context, { shards: context.topology === 'cluster' ? 3 : 2, ttlMs: TTL_MS, tuning: { prefetch: PREFETCH } }, async (world) => {
     const { rng, short } = context;
     const seconds = context.seconds ?? (short ? 3 : 60);
-    const size = short ? 5 : 8;
+    const size = short ? 4 : 8;
     const load = { perSecond: PER_SECOND / PRODUCERS, total: Math.round((PER_SECOND / PRODUCERS) * seconds), maxWorkMs: 20 };
     await Promise.all(Array.from({ length: size }, () => world.consume({ tuning: tuningOf(rng) })));
     await Promise.all(Array.from({ length: PRODUCERS }, () => world.produce(load)));

@@ -20,7 +20,7 @@ export const queueProducers: Scenario = {
     const { short, rng, say } = context;
     const breaches: string[] = [];
     const each = short ? 12_000 : 50_000;
-    const many = short ? 6 : PRODUCERS;
+    const many = short ? 4 : PRODUCERS;
     const draws = rng.shuffle(Array.from({ length: many }, (_, i) => i));
     const fates = draws.map((i) => (i % 2 === 0 ? { dieAt: rng.int(1, Math.round(each * 0.9)) } : { closeMs: [0, 20, 30_000][(i - 1) / 2 % 3]! }));
     const producers = await Promise.all(fates.map((fate) => world.produce({ total: each, window: Math.round(each * OPEN_SHARE), ballast: 40, ...fate })));

@@ -61,7 +61,7 @@ export const queueProxy: Scenario = {
   takesSeconds: 75,
   run: (context) => QueueWorld.with(context, { shards: context.topology === 'cluster' ? 3 : 2, ttlMs: TTL_MS, tuning: { prefetch: PREFETCH, concurrency: 16 } }, async (world) => {
     const { rng, short, say } = context;
-    const seconds = context.seconds ?? (short ? 5 : 60);
+    const seconds = context.seconds ?? (short ? 4 : 60);
     const links = await Promise.all(Array.from({ length: PRODUCERS + CONSUMERS }, (_, i) => Links.start(world.topology, context.seed + 10 * i)));
     world.onEnd(() => Promise.all(links.map((link) => link.stop())));
     const behind = (i: number): { connection: Links['connection']; commandTimeoutMs: number } => ({ connection: links[i]!.connection, commandTimeoutMs: COMMAND_TIMEOUT_MS });
