@@ -11,7 +11,7 @@ describe('options of a queue\'s consumer', () => {
     const { value, problems } = consumer({});
     expect(problems).toEqual([]);
     expect(value).toEqual({
-      queue: 'q', group: 'default', connection: 'default', concurrency: 16, prefetch: 256, ack: 'auto', maxProcessingMs: 300_000, maxAttempts: 5,
+      queue: 'q', group: 'default', connection: 'default', concurrency: 16, prefetch: 2_048, prefetchFrom: 256, ack: 'auto', maxProcessingMs: 300_000, maxAttempts: 5,
       backoff: { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 }, maxCrashes: 3, startFrom: '0-0',
     });
     expect(defaults().value).toMatchObject({ namespace: undefined, registrationWaitMs: 5_000 });
@@ -20,13 +20,15 @@ describe('options of a queue\'s consumer', () => {
   it('those of the module come between, one by one', () => {
     const base = { namespace: 'shop', concurrency: 4, prefetch: 8, ack: 'manual', retry: { maxAttempts: 2, initialMs: 7 }, maxCrashes: 0, startFrom: 'latest', maxProcessingMs: 50 };
     expect(consumer({ retry: { initialMs: 9 }, maxCrashes: 1 }, base).value).toMatchObject({
-      queue: 'shop:q', concurrency: 4, prefetch: 8, ack: 'manual', maxAttempts: 2, backoff: { initialMs: 9, factor: 2 }, maxCrashes: 1, startFrom: '$', maxProcessingMs: 50,
+      queue: 'shop:q', concurrency: 4, prefetch: 8, prefetchFrom: 8, ack: 'manual', maxAttempts: 2, backoff: { initialMs: 9, factor: 2 }, maxCrashes: 1, startFrom: '$', maxProcessingMs: 50,
     });
     expect(consumer({ namespace: 'own', startFrom: 'earliest', group: 'g', connection: 'second' }, base).value).toMatchObject({ queue: 'own:q', startFrom: '0-0', group: 'g', connection: 'second' });
   });
 
   it('what is held includes what is handled: prefetch is at least the concurrency', () => {
-    expect(consumer({ concurrency: 1_000 }).value.prefetch).toBe(1_000);
+    expect(consumer({ concurrency: 1_000 }).value).toMatchObject({ prefetch: 2_048, prefetchFrom: 1_000 });
+    expect(consumer({ concurrency: 10_000 }).value).toMatchObject({ prefetch: 10_000, prefetchFrom: 10_000 });
+    expect(consumer({ prefetch: 700 }).value).toMatchObject({ prefetch: 700, prefetchFrom: 700 });
     expect(paths({ concurrency: 10, prefetch: 9 })).toEqual(['x.prefetch']);
     expect(paths({ concurrency: 10, prefetch: 10 })).toEqual([]);
   });

@@ -13,7 +13,7 @@ import type { ResolvedSession } from '../session/options.js';
 import { deadLetterFields } from './dead-letter.js';
 import { QueueDelivery, type DeliveryHost } from './delivery.js';
 import type { QueueHandlers } from './handler-types.js';
-import type { HeldMessage } from './held-message.js';
+import { dataOf, type HeldMessage } from './held-message.js';
 import type { ResolvedQueueConsumer } from './options.js';
 import { QueueShard, type QueueShardHost } from './shard.js';
 import { QueueShardStore } from './store.js';
@@ -93,7 +93,7 @@ export class QueueConsumer implements DeliveryHost {
     const stores = keys.map((shard) => new QueueShardStore(context.redis, shard, group));
     await Promise.all(stores.map((store) => patiently(() => store.createGroup(options.startFrom), this.stopped.signal)));
     if (this.stopping) return;
-    const host = this.shardHost(Math.max(1, Math.ceil(options.prefetch / keys.length)));
+    const host = this.shardHost(keys.length);
     this.shards = stores.map((store, shard) => new QueueShard(shard, store, host, context));
     await Promise.all(this.shards.map((shard) => shard.start()));
   }
@@ -126,12 +126,15 @@ export class QueueConsumer implements DeliveryHost {
     return true;
   }
 
-  private shardHost(prefetch: number): QueueShardHost {
+  private shardHost(shards: number): QueueShardHost {
     const { context, options } = this;
     const { queue, group, startFrom } = options;
     return {
-      queue, group, startFrom, prefetch,
+      queue, group, startFrom,
+      prefetch: Math.ceil(options.prefetch / shards),
+      prefetchFrom: Math.ceil(options.prefetchFrom / shards),
       events: context.events,
+      hungry: () => this.isHungry,
       delivered: (shard, messages) => {
         for (const held of messages) this.ready.push({ shard, held });
         queueMicrotask(() => this.pump());
@@ -141,6 +144,11 @@ export class QueueConsumer implements DeliveryHost {
       failed: (error) => void (this.stopping ??= this.leave('name-in-use', error)),
       onError: (error, during) => context.onError(error, { queue, group, during }),
     };
+  }
+
+  /** Handlers could run, and there is nothing for them. */
+  private get isHungry(): boolean {
+    return this.ready.length === this.next && this.calls.size + this.marking < this.options.concurrency;
   }
 
   private pump(): void {
@@ -158,6 +166,7 @@ export class QueueConsumer implements DeliveryHost {
       this.next = 0;
     }
     this.pumping = false;
+    if (this.isHungry) for (const shard of this.shards) shard.feed();
   }
 
   /** A process died with it: that it is about to run is written down first, and where one died for certain it runs alone. */
@@ -304,14 +313,5 @@ export class QueueConsumer implements DeliveryHost {
     if (await this.calls.settled(this.context.drainMs)) return;
     this.calls.abort(new MessageLostError(this.queue, 'shutdown'));
     await this.calls.settled(ABORT_GRACE_MS);
-  }
-}
-
-function dataOf({ message }: HeldMessage): unknown {
-  if (message.data === undefined) throw new Error('the entry has no field "data"');
-  try {
-    return JSON.parse(message.data) as unknown;
-  } catch (error) {
-    throw new Error(`the field "data" is not JSON: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -47,3 +47,13 @@ export class HeldMessage {
     return undefined;
   }
 }
+
+/** @throws Error: it has none that can be read */
+export function dataOf({ message }: HeldMessage): unknown {
+  if (message.data === undefined) throw new Error('the entry has no field "data"');
+  try {
+    return JSON.parse(message.data) as unknown;
+  } catch (error) {
+    throw new Error(`the field "data" is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -9,6 +9,8 @@ import { resolveQueueProducer, type ResolvedQueueProducer } from './producer-opt
 export interface ResolvedQueueTuning {
   readonly concurrency: number;
   readonly prefetch: number;
+  /** As long as it is not shown to be fast it holds so many at most. */
+  readonly prefetchFrom: number;
   readonly ack: 'auto' | 'manual';
   readonly maxProcessingMs: number;
   readonly maxAttempts: number;
@@ -31,6 +33,9 @@ export interface ResolvedQueueDefaults extends ResolvedQueueTuning {
   readonly producer: ResolvedQueueProducer;
 }
 
+/** Unless a number is given: from few to many, as fast as it is. */
+const PREFETCH_FROM = 256;
+const PREFETCH = 2_048;
 const TUNING = ['concurrency', 'prefetch', 'ack', 'maxProcessingMs', 'retry', 'maxCrashes', 'startFrom'];
 
 /** Applies defaults and reports every problem with its path. */
@@ -38,12 +43,13 @@ export function resolveQueueTuning(input: QueueTuning, path: string, base?: Reso
   const check = new Check(path);
   const retry = input.retry ?? {};
   check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(DEFAULT_BACKOFF)], `${path}.retry`));
-  const concurrency = check.number('concurrency', input.concurrency, base?.concurrency ?? 16, 1, 100_000);
-  const prefetch = check.number('prefetch', input.prefetch, Math.max(base?.prefetch ?? 256, concurrency), 1, 100_000);
+  const concurrency = check.number('concurrency', input.concurrency, base?.concurrency ?? 16, 1, 1_000_000);
+  const prefetch = check.number('prefetch', input.prefetch, Math.max(base?.prefetch ?? PREFETCH, concurrency), 1, 1_000_000);
   if (prefetch < concurrency) check.report('prefetch', `must be at least the concurrency, ${concurrency}: a message that is handled is held`, prefetch);
   const value: ResolvedQueueTuning = {
     concurrency,
     prefetch,
+    prefetchFrom: input.prefetch === undefined ? Math.min(prefetch, Math.max(base?.prefetchFrom ?? PREFETCH_FROM, concurrency)) : prefetch,
     ack: check.oneOf('ack', input.ack, ['auto', 'manual'], base?.ack),
     maxProcessingMs: check.number('maxProcessingMs', input.maxProcessingMs, base?.maxProcessingMs ?? 300_000, 10, 86_400_000),
     maxAttempts: check.number('retry.maxAttempts', retry.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),

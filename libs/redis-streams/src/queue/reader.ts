@@ -17,7 +17,8 @@ export interface QueueReaderHost {
   session(): string | undefined;
   /** Messages worth asking for now; 0: none. */
   wanted(): number;
-  deliver(messages: readonly StreamMessage[]): void;
+  /** `more`: as many as were asked for. */
+  deliver(messages: readonly StreamMessage[], more: boolean): void;
   /** No read is under way: compares what the server has given this session with what it knows of. */
   compare(session: string): Promise<void>;
   /** The group is gone, or never was. */
@@ -120,7 +121,7 @@ export class QueueReader {
     if (messages.length === 0) return;
     this.weigh(messages);
     // Of a session that is over meanwhile they are for others, who will find them.
-    if (this.host.session() === session) this.host.deliver(messages);
+    if (this.host.session() === session) this.host.deliver(messages, this.behind);
   }
 
   private worked(): void {

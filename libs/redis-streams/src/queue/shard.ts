@@ -1,4 +1,5 @@
 import { isTransient } from '../kernel/server-errors.js';
+import { ReadAhead } from '../kernel/read-ahead.js';
 import type { StreamMessage } from '../kernel/xread-parser.js';
 import { HeldMessage } from './held-message.js';
 import { Looks } from './looks.js';
@@ -20,9 +21,12 @@ export interface QueueShardHost {
   readonly queue: string;
   readonly group: string;
   readonly events: RedisStreamsEvents;
-  /** Messages a shard may hold. */
+  /** Messages a shard may hold, at first and at most. */
+  readonly prefetchFrom: number;
   readonly prefetch: number;
   readonly startFrom: string;
+  /** Handlers could run, and there is nothing for them. */
+  hungry(): boolean;
   /** To be handled. */
   delivered(shard: QueueShard, messages: readonly HeldMessage[]): void;
   /** The session is over: what it held is for others. */
@@ -49,6 +53,7 @@ export class QueueShard {
   private readonly held = new Map<string, HeldMessage>();
   /** Of these, how many have an outcome that is on its way to the server. */
   private outgoing = 0;
+  private readonly ahead: ReadAhead;
   private readonly looks = new Looks(() => this.lookOnce());
   private more = false;
   /** Nothing may be read: the group is paused, or this session has yet to learn whether it is. */
@@ -67,6 +72,7 @@ export class QueueShard {
     private readonly context: QueueShardContext,
   ) {
     const { redis, identity, session, commandTimeoutMs } = context;
+    this.ahead = new ReadAhead(host.prefetchFrom, host.prefetch, performance.now());
     this.membership = new Membership(
       redis,
       { scope: this.scope, keys: store.own, identity, session, meta: String(session.ttlMs), commandTimeoutMs },
@@ -82,7 +88,7 @@ export class QueueShard {
     this.reader = new QueueReader(redis, store.keys.messages, store.group, {
       session: () => (this.stopping ? undefined : this.session),
       wanted: () => this.wanted(),
-      deliver: (messages) => this.deliver(messages),
+      deliver: (messages, more) => this.deliver(messages, more),
       compare: (id) => this.compare(id),
       createGroup: () => store.createGroup('0-0'),
       trouble: (error, retryInMs, failures) => host.events.emit('reader.error', { service: this.scope, error, retryInMs, failures }),
@@ -164,6 +170,11 @@ export class QueueShard {
     return this.settlements.stored();
   }
 
+  /** The host has become hungry. */
+  feed(): void {
+    this.reader.look();
+  }
+
   /** Writes down that a message is about to be handled. @returns false: it is not ours any more */
   async begin(held: HeldMessage): Promise<boolean> {
     const { session } = this;
@@ -174,13 +185,13 @@ export class QueueShard {
   }
 
   private get room(): number {
-    return Math.max(0, this.host.prefetch - this.held.size);
+    return Math.max(0, this.ahead.size - this.held.size);
   }
 
   /** In large parts: half of what may be held at once, or whatever there is room for when nothing is left to do. */
   private wanted(): number {
     const { room } = this;
-    return this.paused || (room * 2 < this.host.prefetch && this.held.size > this.outgoing) ? 0 : room;
+    return this.paused || (room * 2 < this.ahead.size && this.held.size > this.outgoing && !this.host.hungry()) ? 0 : room;
   }
 
   private joined(): void {
@@ -265,7 +276,8 @@ export class QueueShard {
     }
   }
 
-  private deliver(messages: readonly StreamMessage[]): void {
+  private deliver(messages: readonly StreamMessage[], more: boolean): void {
+    if (more && this.held.size === this.outgoing) this.ahead.ranDry();
     this.deliveries++;
     // A group that was destroyed and made again gives what is being handled once more.
     const fresh = messages.filter(({ id }) => !this.held.has(id)).map((message) => new HeldMessage(message));
@@ -293,8 +305,9 @@ export class QueueShard {
     this.outgoing -= done.length + again.length + givenUp.length;
     const { queue, group, events } = this.host;
     events.emit('queue.settled', { queue, group, shard: this.shard, done: done.length, retried: again.length, deadLettered: givenUp.length });
+    this.ahead.handled(done.length, performance.now());
     if (dueMs >= 0) this.looks.expect(dueMs);
     this.reader.look();
-    if (this.more && this.room * 2 >= this.host.prefetch) this.looks.look();
+    if (this.more && this.room * 2 >= this.ahead.size) this.looks.look();
   }
 }
