@@ -47,6 +47,11 @@ const results: BenchResult[] = [];
 const suite = CATALOGUE.get(name)!.benches;
 for (const bench of suite) {
   if (short && suite.length > 1 && bench.rounds.short === 0) continue;
+  const unavailable = bench.unavailable?.();
+  if (unavailable !== undefined) {
+    console.error(`${bench.name} left out: ${unavailable}`);
+    continue;
+  }
   const result = await runBench(bench, { short, ...(rounds === undefined ? {} : { rounds }), progress: (line) => console.error(line) });
   console.log(table(result));
   results.push(result);

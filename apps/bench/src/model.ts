@@ -33,6 +33,8 @@ export interface Bench {
   readonly rounds: { readonly full: number; readonly short: number };
   /** Metric shown in the progress line. */
   readonly headline: string;
+  /** Why it cannot be run here, if so: it is left out then. */
+  unavailable?(): string | undefined;
   contenders(short: boolean): readonly Contender[];
   readonly ratios: readonly Ratio[];
 }

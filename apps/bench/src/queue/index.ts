@@ -1,10 +1,18 @@
 import type { Bench } from '../model.js';
 import type { Role } from '../workers/role.js';
+import { queueAmiBench } from './ami.js';
+import { queueAmiRoles } from './ami-roles.js';
+import { queueBullmqBench } from './bullmq.js';
+import { queueBullmqRoles } from './bullmq-roles.js';
 import { queueConsumerRoles } from './consumers.js';
 import { queueAofBench, queueEndToEndBench } from './end-to-end.js';
+import { queueLatencyBench } from './latency.js';
+import { queueLatencyRoles } from './latency-roles.js';
 import { queueLoopRoles } from './loops.js';
 import { queueProducerRoles } from './producers.js';
 
-export const QUEUE: readonly Bench[] = [queueEndToEndBench, queueAofBench];
+export const QUEUE: readonly Bench[] = [queueEndToEndBench, queueBullmqBench, queueAofBench, queueLatencyBench, queueAmiBench];
 
-export const queueRoles: Readonly<Record<string, Role>> = { ...queueConsumerRoles, ...queueLoopRoles, ...queueProducerRoles };
+export const queueRoles: Readonly<Record<string, Role>> = {
+  ...queueAmiRoles, ...queueBullmqRoles, ...queueConsumerRoles, ...queueLatencyRoles, ...queueLoopRoles, ...queueProducerRoles,
+};
