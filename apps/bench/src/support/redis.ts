@@ -18,7 +18,7 @@ export interface PrivateRedis {
 interface Binary { readonly server: string; readonly kind: string; readonly version: string }
 
 /** A server of our own on a free port, without persistence. It ends with this process, also when that is SIGKILLed. */
-export async function startRedis(): Promise<PrivateRedis> {
+export async function startRedis(args: readonly string[] = []): Promise<PrivateRedis> {
   const { server, kind, version } = await findBinary();
   for (let attempt = 0; attempt < 20; attempt++) {
     // Below the ephemeral range, from which clients get their source ports.
@@ -26,7 +26,7 @@ export async function startRedis(): Promise<PrivateRedis> {
     const dir = await mkdtemp(join(tmpdir(), 'nrs-bench-'));
     const guarded = spawnGuarded(
       server,
-      ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no', '--daemonize', 'no'],
+      ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no', '--daemonize', 'no', ...args],
       { removeDir: dir },
     );
     const stop = async (): Promise<void> => {
