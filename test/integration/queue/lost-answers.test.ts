@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { type Cutter, shaOf, startCutter } from '../support/cutter.js';
 import { consume } from './support/consumer.js';
-import { numbers, Runs } from './support/handlers.js';
+import { gate, numbers, Runs } from './support/handlers.js';
 import { keysOf } from './support/keys.js';
 import { drained, ghost, lettersOf, pendingOf } from './support/state.js';
 import { onTopologies } from './support/world.js';
@@ -77,6 +77,25 @@ onTopologies(['standalone'], 'lost answers', (world) => {
     expect((await lettersOf(world(), queue)).map(({ fields }) => [fields['reason'], fields['entry.data']])).toEqual([['bad', '"bad"']]);
     expect(a.all('queue.retried')).toHaveLength(1);
     expect(a.all('session.lost')).toEqual([]);
+  });
+
+  it('of a settle that gave a message back, which somebody else runs by the time it is said again: it stays theirs', async () => {
+    const queue = await world().queue();
+    const { proxy, engine } = await through();
+    const runs = new Runs();
+    const hold = gate();
+    const first = await consume(world(), queue, runs.handler(async (ctx, n) => {
+      if (n > 1) return;
+      proxy.cutAfter(shaOf('queue-settle'));
+      await ctx.nack(0);
+    }), { engine });
+    await world().client.queue(queue).send('x');
+    await waitUntil(() => proxy.cuts === 1 || runs.contexts.length > 1, { what: 'its answer is lost' });
+    await consume(world(), queue, runs.handler(() => hold.opened));
+    await first.saw('queue.settled');
+    hold.open();
+    await drained(world(), queue);
+    expect(runs.contexts.map(({ attempt }) => attempt)).toEqual([1, 2]);
   });
 
   it('of the word that a suspect is about to run: it runs, once', async () => {

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
+import { failure } from '../support/failure.js';
 import { Log, startChild } from './fixtures/child.js';
 import { consume } from './support/consumer.js';
-import { MessageLostError } from './support/engine.js';
+import { FencedError, MessageLostError } from './support/engine.js';
 import { gate, numbers, Runs } from './support/handlers.js';
 import { keysOf, storedIn } from './support/keys.js';
 import { drained, ghost, pendingOf } from './support/state.js';
@@ -89,6 +90,23 @@ onTopologies(['standalone'], 'takeover from who is not dead', (world) => {
     await drained(world(), queue);
     expect([slow.data, other.data]).toEqual([['slow'], []]);
     expect(a.all('session.lost')).toEqual([]);
+  });
+
+  it('the server refuses what a session says that is over, also when the process does not know it yet', async () => {
+    const queue = await world().queue();
+    const runs = new Runs();
+    const refused: Error[] = [];
+    const a = await consume(world(), queue, runs.handler(async (ctx, n) => {
+      if (n > 1) return;
+      await world().cli(['ZADD', keysOf(queue).sessions, 1, a.session()!]);
+      refused.push(await failure(ctx.ack()));
+    }), { engine: { session: { ttlMs: 60_000 } } });
+    await world().client.queue(queue).send('x');
+    await drained(world(), queue);
+    expect(refused).toHaveLength(1);
+    expect(refused[0]).toBeInstanceOf(FencedError);
+    expect(runs.contexts.map(({ redelivered }) => redelivered)).toEqual([false, true]);
+    expect(a.all('session.lost')).toMatchObject([{ why: 'expired' }]);
   });
 
   it('a consumer whose session Redis has forgotten lets go at its next heartbeat; its handlers are told, and it joins again', async () => {
