@@ -33,9 +33,10 @@ class Breaks {
   async go(forMs: number): Promise<void> {
     const until = performance.now() + forMs;
     const kinds = Object.keys(FAULTS) as Kind[];
-    await Promise.all(this.links.map(async (link) => {
+    await Promise.all(this.links.map(async (link, i) => {
       const rng = this.world.context.rng.fork();
-      for (let order = rng.shuffle(kinds); performance.now() < until; order = order.length > 0 ? order : rng.shuffle(kinds)) {
+      // Each begins with another kind, so that a short run has all of them.
+      for (let order = [...rng.shuffle(kinds), kinds[i % kinds.length]!]; performance.now() < until; order = order.length > 0 ? order : rng.shuffle(kinds)) {
         const kind = order.pop()!;
         this.rounds[kind]++;
         link.setFaults(FAULTS[kind]);
@@ -43,6 +44,7 @@ class Breaks {
         if (kind === 'blackhole') link.blackhole(true);
         await sleep(Math.max(0, ms));
         if (kind === 'blackhole') link.blackhole(false);
+        if (kind === 'halfOpen') link.halfOpen();
       }
       link.setFaults({});
     }));
