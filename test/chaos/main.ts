@@ -5,7 +5,7 @@ import { createRng } from '../support/seed.js';
 import type { Outcome, Scenario } from './scenario.js';
 import { scenarios } from './scenarios/index.js';
 
-const USAGE = `npm run chaos -- NAME [--seconds N] [--seed S] [--json FILE] [--topology standalone|cluster] [--short]
+const USAGE = `npm run chaos -- NAME... [--seconds N] [--seed S] [--json FILE] [--topology standalone|cluster] [--short]
 
 Runs the library's real processes against real servers and breaks them on purpose. Prints its seed first, then a
 line per fault, then the verdict as JSON. Exits 1 when a promise was broken, 2 when it could not run.
@@ -37,18 +37,19 @@ async function play(scenario: Scenario, seed: number, topology: 'standalone' | '
 }
 
 async function main(): Promise<number> {
-  const { values, positionals: [name] } = parseArgs({
+  const { values, positionals: names } = parseArgs({
     allowPositionals: true,
     options: {
       seconds: { type: 'string' }, seed: { type: 'string' }, json: { type: 'string' }, topology: { type: 'string', default: 'standalone' },
       short: { type: 'boolean', default: false }, help: { type: 'boolean', default: false },
     },
   });
-  const chosen = name === 'all' ? scenarios : scenarios.filter((scenario) => scenario.name === name);
+  const chosen = names.includes('all') ? scenarios : scenarios.filter(({ name }) => names.includes(name));
+  const unknown = names.filter((name) => name !== 'all' && !scenarios.some((scenario) => scenario.name === name));
   const { topology } = values;
   const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
   const seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
-  if (values.help || chosen.length === 0 || (topology !== 'standalone' && topology !== 'cluster') || Number.isNaN(seconds) || !Number.isInteger(seed)) {
+  if (values.help || chosen.length === 0 || unknown.length > 0 || (topology !== 'standalone' && topology !== 'cluster') || Number.isNaN(seconds) || !Number.isInteger(seed)) {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }

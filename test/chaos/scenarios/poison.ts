@@ -4,7 +4,8 @@ import { MALFORMED } from '../malformed.js';
 import type { Scenario } from '../scenario.js';
 import { World } from '../world.js';
 
-const STALL_MS = 100;
+/** A short run shares the machine with others, as a rule: there it only tells a loop that was stopped from one that was late. */
+const STALL_MS = { long: 100, short: 400 };
 
 /** Only id and reason leave the server: the letters themselves hold gigabytes. */
 const REASONS = `local out, from = {}, '-'
@@ -72,7 +73,8 @@ export const poison: Scenario = {
     if (missing.length > 0) breaches.push(`${missing.length} malformed announcements are not among the dead letters: ${missing.slice(0, 3).map(([, kind]) => MALFORMED[kind]?.kind).join(', ')}`);
     const stalls = await Promise.all(world.consumers.map(async (consumer) => (await consumer.ask({ type: 'stall' }, 'stalled')).maxMs));
     const stallMs = Math.max(...stalls);
-    if (stallMs > STALL_MS) breaches.push(`an event loop stalled for ${stallMs.toFixed(0)} ms (allowed ${STALL_MS})`);
+    const allowed = context.short ? STALL_MS.short : STALL_MS.long;
+    if (stallMs > allowed) breaches.push(`an event loop stalled for ${stallMs.toFixed(0)} ms (allowed ${allowed})`);
     const ended = world.consumers.filter(({ process }) => !process.running);
     const unhandled = world.reported('unhandled');
     if (ended.length > 0) breaches.push(`${ended.length} processes ended: ${ended[0]?.process.output().slice(-500)}`);
