@@ -37,7 +37,8 @@ onTopologies(['standalone'], 'processes in a room', (world) => {
     const told = log.lines('stopped', 'begin').map(({ n }) => n);
     expect(told).toEqual([...new Set(told)].sort((x, y) => x - y));
     expect(told.filter((n) => n !== 2 && n !== 3)).toEqual([0, 1, 4]);
-    expect(a.all('room.expelled').map(({ reason, session }) => [reason, session.split(':')[0]])).toEqual(expect.arrayContaining([['dead', 'killed']]));
+    // The first one may have been buried by the second, which lived then.
+    expect(a.all('room.expelled').map(({ reason, session }) => [reason, session.split(':')[0]])).toEqual(expect.arrayContaining([['dead', 'stopped']]));
   });
 
   it('all are killed: a process that only sends takes them out, and the next subscriber is shown what nobody acknowledged', async () => {
