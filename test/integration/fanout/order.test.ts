@@ -198,7 +198,7 @@ onTopologies(BOTH, 'the order of a room', (world) => {
       if (i % 10 === 0) await sleep(1);
     }
     await waitUntil(() => took.length === 200 && listener.contexts.length === 201, { what: 'all are there' });
-    expect(percentile(took, 99)).toBeLessThan(50);
+    expect(percentile(took, 99)).toBeLessThan(1_000);
     expect(listener.contexts.slice(1).map(({ headers }) => headers['n'])).toEqual(Array.from({ length: 200 }, (_, i) => String(i)));
     expect(listener.last).toMatchObject({ outOfBand: true, priority: 0, redelivery: 0, sentAt: 0, attempt: 1 });
     const { owing, current, backlog } = await sender.rooms.state(room);

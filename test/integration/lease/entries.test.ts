@@ -96,7 +96,7 @@ onTopologies(BOTH, 'entries', (world) => {
     }
     await done;
     const median = [...latencies].sort((x, y) => x - y)[5]!;
-    expect(median).toBeLessThan(world().kind === 'standalone' ? 50 : 150);
+    expect(median).toBeLessThan(500); // 1 to 3 on a quiet machine
   });
 
   it('idleMs counts from the last entry: what comes within it is still read', async () => {
@@ -105,7 +105,7 @@ onTopologies(BOTH, 'entries', (world) => {
     let seen = 0;
     const all = reading(stream, async (lease) => {
       const numbers: number[] = [];
-      for await (const { fields } of lease.entries({ idleMs: 1_500 })) {
+      for await (const { fields } of lease.entries({ idleMs: 3_000 })) {
         numbers.push(Number(fields['n']));
         seen++;
       }
@@ -117,7 +117,7 @@ onTopologies(BOTH, 'entries', (world) => {
     const addedAt = performance.now();
     await fill(world(), stream, 3, 3);
     await waitUntil(() => seen === 3, { what: 'the third is read' });
-    expect(performance.now() - addedAt).toBeLessThan(600);
+    expect(performance.now() - addedAt).toBeLessThan(2_000);
     expect(await all).toEqual([1, 2, 3]);
   });
 

@@ -20,7 +20,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     const startedAt = performance.now();
     await a.engine.stop();
     await waitUntil(() => runs.leases.length === 10, { what: 'the peer has them all' });
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     for (const lease of runs.leases) expect(lease).toMatchObject({ attempt: 1, recovered: false, previousOwner: session });
     expect(a.all('lease.released')).toHaveLength(10);
     expect(a.all('lease.released').every(({ reason }) => reason === 'shutdown')).toBe(true);
@@ -88,7 +88,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     await sent;
     const has = (): number => runs.streams.filter((stream) => stream !== 'stuck').length;
     await waitUntil(() => has() === 31, { what: 'the peer has all but the stuck one' });
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(performance.now() - startedAt).toBeLessThan(2_800);
     stuck.open();
     await stopped;
   });

@@ -22,7 +22,7 @@ onTopologies(BOTH, 'retry', (world) => {
     for (let i = 1; i < 4; i++) {
       expect(runs.leases[i]!.token).toBeGreaterThan(runs.leases[i - 1]!.token);
       expect(at[i]! - at[i - 1]!).toBeGreaterThanOrEqual(40 * 2 ** (i - 1) - 2);
-      expect(at[i]! - at[i - 1]!).toBeLessThan(40 * 2 ** (i - 1) + 400);
+      expect(at[i]! - at[i - 1]!).toBeLessThan(40 * 2 ** (i - 1) + 2_000);
     }
     expect(a.all('lease.retried').map(({ attempt, delayMs, error }) => [attempt, delayMs, error.message])).toEqual([
       [1, 40, 'failure 1'], [2, 80, 'failure 2'], [3, 160, 'failure 3'],
@@ -63,15 +63,15 @@ onTopologies(BOTH, 'retry', (world) => {
     const service = world().service();
     const runs = new Runs();
     const handler = runs.handler((_, n) => { if (n === 1) throw new Error('not here'); });
-    const engine = { session: { ttlMs: 6_000 } };
+    const engine = { session: { ttlMs: 30_000 } };
     const [a] = await Promise.all([1, 2].map(() => world().consumer(service, handler, { backoff: { ...backoff, initialMs: 20 }, engine })));
     await a!.leases.announce(service, 's');
     const startedAt = performance.now();
     await allDone(world(), service);
     await waitUntil(() => runs.leases.length === 2, { what: 'it ran twice' });
     expect(runs.leases[1]!.owner).not.toBe(runs.leases[0]!.owner);
-    // At once: not after the time for which its own name is avoided.
-    expect(performance.now() - startedAt).toBeLessThan(900);
+    // At once: not after the 10 s, a heartbeat, for which its own name is avoided.
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 
   it('a peer without room does not keep the stream from its only possible owner', async () => {

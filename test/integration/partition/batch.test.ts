@@ -53,7 +53,7 @@ onTopologies(BOTH, 'batches', (world) => {
       const sentAt = performance.now();
       await world().client.send(stream, { key: 'k', data: `m${i}` });
       await waitUntil(() => seen.contexts.length === i + 1, { what: 'it is handed over', intervalMs: 1 });
-      expect(performance.now() - sentAt).toBeLessThan(200);
+      expect(performance.now() - sentAt).toBeLessThan(2_000);
     }
     expect(seen.sizes).toEqual([1, 1, 1]);
   });

@@ -30,7 +30,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     const stoppedAt = performance.now();
     await a.stop();
     await b.owns(6);
-    expect(performance.now() - stoppedAt).toBeLessThan(1_500);
+    expect(performance.now() - stoppedAt).toBeLessThan(4_000);
     const after = runs.contexts.length;
     await waitUntil(() => runs.contexts.length > after + 100, { what: 'it goes on' });
     sending = false;
@@ -63,7 +63,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     const stoppedAt = performance.now();
     const stopped = a.stop();
     await b.owns(3);
-    expect(performance.now() - stoppedAt).toBeLessThan(1_500);
+    expect(performance.now() - stoppedAt).toBeLessThan(4_000);
     await world().client.send(stream, { partition: slow!, key: 'k', data: 'next' });
     finish.open();
     await stopped;
@@ -88,7 +88,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     const stoppedAt = performance.now();
     await a.stop();
     expect(performance.now() - stoppedAt).toBeGreaterThanOrEqual(248);
-    expect(performance.now() - stoppedAt).toBeLessThan(1_500);
+    expect(performance.now() - stoppedAt).toBeLessThan(4_000);
     expect(contexts[0]!.signal.reason).toMatchObject({ code: 'PARTITION_LOST', reason: 'shutdown' });
     const runs = new Runs();
     await world().consumer(stream, runs.handler(), { engine: patient });
@@ -107,7 +107,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     await a.saw('partition.retried', 10);
     const stoppedAt = performance.now();
     await a.stop();
-    expect(performance.now() - stoppedAt).toBeLessThan(1_000);
+    expect(performance.now() - stoppedAt).toBeLessThan(4_000);
     const next = new Runs();
     await world().consumer(stream, next.handler());
     await caughtUp(world(), stream, 2);
@@ -266,6 +266,6 @@ onTopologies(['standalone'], 'graceful stop in trouble', (world) => {
     await caughtUp(world(), stream, 4);
     expect(await clients()).toBeGreaterThan(before);
     await Promise.all(consumers.map((consumer) => consumer.stop()));
-    await waitUntil(async () => (await clients()) === before, { what: 'all connections are gone', timeoutMs: 2_000 });
+    await waitUntil(async () => (await clients()) === before, { what: 'all connections are gone', timeoutMs: 10_000 });
   });
 });

@@ -108,6 +108,6 @@ onTopologies(BOTH, 'regressions', (world) => {
     const sentAt = performance.now();
     await world().client.send(stream, { key: 'k', data: 1 });
     await waitUntil(() => runs.contexts.length === 1, { what: 'it is handled', intervalMs: 1 });
-    expect(performance.now() - sentAt).toBeLessThan(500);
+    expect(performance.now() - sentAt).toBeLessThan(3_000);
   });
 });

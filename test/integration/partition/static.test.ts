@@ -91,7 +91,7 @@ onTopologies(BOTH, 'static membership', (world) => {
     await b.owns(4);
     const took = performance.now() - stoppedAt;
     expect(took).toBeGreaterThan(700);
-    expect(took).toBeLessThan(1_600);
+    expect(took).toBeLessThan(4_000);
     expect((await settled(world(), stream, 1)).generation).toBe(generation + 1);
     await caughtUp(world(), stream, 4);
     expect(runs.distinct).toBe(20);
@@ -105,7 +105,7 @@ onTopologies(BOTH, 'static membership', (world) => {
     const stoppedAt = performance.now();
     await a.stop();
     await b.owns(4);
-    expect(performance.now() - stoppedAt).toBeLessThan(800);
+    expect(performance.now() - stoppedAt).toBeLessThan(1_300);
     expect((await group(world(), stream)).members.map(({ name }) => name)).toEqual(['b']);
   });
 

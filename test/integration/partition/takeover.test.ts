@@ -39,7 +39,7 @@ onTopologies(BOTH, 'takeover', (world) => {
     await caughtUp(world(), stream, 4);
     // A heartbeat comes every third of ttl: the deadline is two thirds to a whole ttl away.
     expect(assignedAt - killedAt).toBeGreaterThan(TTL / 2);
-    expect(assignedAt - killedAt).toBeLessThan(TTL + 600);
+    expect(assignedAt - killedAt).toBeLessThan(TTL + 3_000);
     expect(handled).toHaveLength(12);
     for (let k = 0; k < 4; k++) expect(handled.map(([n]) => n).filter((n) => n % 4 === k)).toEqual([120 + k, 124 + k, 128 + k]);
     expect(handled.every(([, attempt]) => attempt === 1)).toBe(true);
@@ -59,7 +59,7 @@ onTopologies(BOTH, 'takeover', (world) => {
     const killedAt = performance.now();
     await victim.kill();
     await peer.owns(6);
-    expect(performance.now() - killedAt).toBeLessThan(TTL + 600);
+    expect(performance.now() - killedAt).toBeLessThan(TTL + 3_000);
     expect(peer.all('partition.assigned').slice(-3).map(({ from }) => from)).toEqual(['dead', 'dead', 'dead']);
     expect(peer.all('partition.revoked')).toHaveLength(3); // to the victim, when it joined
   });

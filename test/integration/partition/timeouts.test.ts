@@ -22,7 +22,7 @@ onTopologies(BOTH, 'maxProcessingMs', (world) => {
       await caughtUp(world(), stream, 1);
       expect(runs.contexts.map(({ attempt }) => attempt)).toEqual([1, 2]);
       expect(at[1]! - at[0]!).toBeGreaterThanOrEqual(218);
-      expect(at[1]! - at[0]!).toBeLessThan(700);
+      expect(at[1]! - at[0]!).toBeLessThan(2_500);
       const { reason } = runs.contexts[0]!.signal as { reason: Error };
       expect(reason).toBeInstanceOf(HandlerTimeoutError);
       expect(reason.message).toContain(id);
@@ -64,16 +64,17 @@ onTopologies(BOTH, 'maxProcessingMs', (world) => {
       startedAt.set(data, performance.now());
       return new Promise<void>((resolve) => signal.addEventListener('abort', () => (took.set(data, performance.now() - startedAt.get(data)!), resolve())));
     }, { maxProcessingMs: 400, concurrency: 10, retry: { ...retry, maxAttempts: 1 } });
-    for (let i = 0; i < 6; i++) {
+    // Were the time counted from the last one's beginning, the first would end after more than 2,000 ms.
+    for (let i = 0; i < 9; i++) {
       await world().client.send(stream, { key: `k${i}`, data: i });
       await waitUntil(() => startedAt.size === i + 1, { what: 'it runs' });
-      const next = performance.now() + 90;
+      const next = performance.now() + 200;
       await waitUntil(() => performance.now() > next, { what: 'the next one is due' });
     }
-    await waitUntil(() => took.size === 6, { what: 'all are aborted' });
+    await waitUntil(() => took.size === 9, { what: 'all are aborted' });
     for (const [data, ms] of took) {
       expect(ms, `message ${String(data)}`).toBeGreaterThanOrEqual(399);
-      expect(ms, `message ${String(data)}`).toBeLessThan(650);
+      expect(ms, `message ${String(data)}`).toBeLessThan(1_600);
     }
   });
 
@@ -112,7 +113,7 @@ onTopologies(BOTH, 'maxProcessingMs', (world) => {
     await waitUntil(() => runs.contexts.length === 1, { what: 'it runs' });
     const startedAt = performance.now();
     await a.stop();
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(runs.contexts[0]!.signal.reason).toBeInstanceOf(HandlerTimeoutError);
     // A failure as any other: the next owner counts it.
     const next = new Runs();
@@ -130,7 +131,7 @@ onTopologies(BOTH, 'maxProcessingMs', (world) => {
     const startedAt = performance.now();
     await a.stop();
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(198);
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(runs.contexts[0]!.signal.reason).toBeInstanceOf(PartitionLostError);
     expect(runs.contexts[0]!.signal.reason).toMatchObject({ reason: 'shutdown', partition: 0, stream });
     const next = new Runs();

@@ -6,8 +6,8 @@ import { keysOf } from './support/keys.js';
 import { drained, lettersOf } from './support/state.js';
 import { BOTH, onTopologies } from './support/world.js';
 
-/** Heartbeats, which would find anything, come every two seconds. */
-const SELDOM = { session: { ttlMs: 6_000, heartbeatMs: 2_000 } };
+/** Heartbeats, which would find anything, come every five seconds. */
+const SELDOM = { session: { ttlMs: 15_000, heartbeatMs: 5_000 } };
 
 onTopologies(BOTH, 'delayed messages', (world) => {
   it('join the queue when they are due: never early, and without waiting for a heartbeat', async () => {
@@ -21,10 +21,10 @@ onTopologies(BOTH, 'delayed messages', (world) => {
     const producer = world().client.queue(queue);
     const delays = [400, 300, 350, 50, 200, 1, 120];
     for (const delayMs of delays) await producer.send({ delayMs, sentAt: Date.now() }, { delayMs, headers: { h: '1' }, key: `k${delayMs}` });
-    await waitUntil(() => late.length === delays.length, { what: 'all have come', timeoutMs: 5_000 });
+    await waitUntil(() => late.length === delays.length, { what: 'all have come', timeoutMs: 10_000 });
     for (const [, lateMs] of late) expect(lateMs).toBeGreaterThanOrEqual(0);
-    // Far from the 2,000 ms of a heartbeat; on a quiet machine it is a few.
-    expect(late.map(([, lateMs]) => lateMs).sort((a, b) => a - b)[3]).toBeLessThan(250);
+    // Far from the 5,000 ms of a heartbeat; on a quiet machine it is a few.
+    expect(late.map(([, lateMs]) => lateMs).sort((a, b) => a - b)[3]).toBeLessThan(1_500);
     await drained(world(), queue);
   });
 
@@ -68,7 +68,7 @@ onTopologies(['standalone'], 'pause, resume, stats', (world) => {
     const since = performance.now();
     await a.client.resume(queue, 'a');
     await drained(world(), queue, { groups: ['a', 'b'] });
-    expect(performance.now() - since).toBeLessThan(1_500);
+    expect(performance.now() - since).toBeLessThan(4_000);
     expect([...runs.data, ...later.data].sort((x, y) => Number(x) - Number(y))).toEqual(numbers(11));
   });
 

@@ -200,7 +200,7 @@ onTopologies(['standalone'], 'queue producer and a server that goes', (world) =>
     expect(await producer.close({ timeoutMs: 200 })).toEqual({ unsent: 100 });
     expect(await producer.close({ timeoutMs: 200 })).toEqual({ unsent: 100 });
     await all;
-    expect(performance.now() - started).toBeLessThan(1_500);
+    expect(performance.now() - started).toBeLessThan(4_000);
     expect(settled.every((outcome) => outcome instanceof ClosedError)).toBe(true);
   });
 

@@ -62,7 +62,7 @@ describe('queue producer that waits for replicas', () => {
 
   it('a replica that hangs: rejects when the time is up, stored once; nobody else is held up', async () => {
     const both = engine();
-    const producer = both.queues().queue('jobs', { waitReplicas: 1, sendTimeoutMs: 1_500, waitTimeoutMs: 400 });
+    const producer = both.queues().queue('jobs', { waitReplicas: 1, sendTimeoutMs: 1_500, waitTimeoutMs: 1_200 });
     await producer.send('first');
     await replica.kill('SIGSTOP');
     const started = performance.now();
@@ -73,7 +73,7 @@ describe('queue producer that waits for replicas', () => {
       await both.queues().queue('jobs').send('beside');
       slowest = Math.max(slowest, performance.now() - before);
     }
-    expect(slowest).toBeLessThan(300);
+    expect(slowest).toBeLessThan(900);
     const error = await rejected;
     expect(error).toBeInstanceOf(ReplicationError);
     expect(error.message).toMatch(/stored, but only 0 of 1 replicas/);
@@ -127,7 +127,7 @@ describe('queue producer that waits for replicas', () => {
     await waitUntil(async () => Number(await primary.cli('XLEN', messages)) > 1, { what: 'some are on the primary' });
     const started = performance.now();
     expect(await producer.close({ timeoutMs: 200 })).toEqual({ unsent: 1_000 });
-    expect(performance.now() - started).toBeLessThan(1_500);
+    expect(performance.now() - started).toBeLessThan(4_000);
     expect((await Promise.all(sends)).every((error) => (error as { code?: string }).code === 'CLOSED')).toBe(true);
   });
 });

@@ -79,7 +79,7 @@ onTopologies(['standalone'], 'the end of a consumer', (world) => {
     await waitUntil(() => a.inner.load().running === 1, { what: 'it runs' });
     const since = performance.now();
     await a.stop();
-    expect(performance.now() - since).toBeLessThan(1_500);
+    expect(performance.now() - since).toBeLessThan(4_000);
     expect(reasons[0]).toBeInstanceOf(MessageLostError);
     expect(reasons[0]).toMatchObject({ reason: 'shutdown' });
     await consume(world(), queue, runs.handler());
@@ -153,7 +153,7 @@ onTopologies(['standalone'], 'the end of a consumer', (world) => {
     const sends = numbers(10).map((n) => failure(producer.send(n)));
     const since = performance.now();
     const closed = await Promise.all([producer.close({ timeoutMs: 200 }), producer.close({ timeoutMs: 300 })]);
-    expect(performance.now() - since).toBeLessThan(1_500);
+    expect(performance.now() - since).toBeLessThan(4_000);
     expect(closed.at(-1)).toEqual({ unsent: 10 });
     for (const error of await Promise.all(sends)) expect(error).toBeInstanceOf(ClosedError);
     expect(await failure(producer.send(1))).toBeInstanceOf(ClosedError);

@@ -87,7 +87,7 @@ describe('the ledger', () => {
       const writers = Array.from({ length: 5 }, () =>
         spawnNode(new URL('../../support/fixtures/ledger-writer.ts', import.meta.url), { args: [String(ledger.port)] }));
       for (const writer of writers) expect((await writer.exited).signal).toBe('SIGKILL');
-      await waitUntil(() => ledger.events.length === 5, { what: 'all five attempts are recorded', timeoutMs: 2_000 });
+      await waitUntil(() => ledger.events.length === 5, { what: 'all five attempts are recorded', timeoutMs: 10_000 });
       expect(new Set(ledger.events.map(({ by }) => by)).size).toBe(5);
     } finally {
       await ledger.stop();

@@ -167,7 +167,7 @@ it('adds latency in each direction, once and not per pipelined request', async (
   await redisCommands(proxy.port, Array.from({ length: 50 }, () => ['INCR', 'n']));
   const tookMs = performance.now() - startedAt;
   expect(tookMs).toBeGreaterThanOrEqual(195);
-  expect(tookMs).toBeLessThan(1_000);
+  expect(tookMs).toBeLessThan(3_000);
   expect(proxy.stats.delayedChunks).toBeGreaterThanOrEqual(2);
 });
 

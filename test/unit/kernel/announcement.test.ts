@@ -63,7 +63,7 @@ describe('decodeAnnouncement', () => {
     expect(reason(deep(11), 10)).toBe('too-deep');
     const startedAt = performance.now();
     for (const open of ['[', '{"a":', '[{"a":']) expect(reason(`{"DataStreamName":"s","Info":${open.repeat(50_000)}`)).toBe('too-deep');
-    expect(performance.now() - startedAt).toBeLessThan(200);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
   });
 
   it('counts no brackets within strings', () => {
