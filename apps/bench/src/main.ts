@@ -9,11 +9,10 @@ npm run bench -- --list
 
   --rounds N    rounds per contender (default: the bench's own)
   --json FILE   writes {contenders, ratios, goals}
-  --short       a few seconds a bench, for CI: fails only when a goal is missed by more than a factor of 2.5
+  --short       a few seconds a bench, for CI: shows that it runs; its few samples, on a machine with other things to do, are
+                held to no goal
 
 Exit code 1 when a goal is missed, 2 for wrong usage.`;
-/** A shared CI machine halves any figure now and then; well beyond that is a defect. */
-const SHORT_TOLERANCE = 2.5;
 
 function usage(problem: string): never {
   console.error(`${problem}\n\n${USAGE}`);
@@ -57,6 +56,7 @@ for (const bench of suite) {
   results.push(result);
 }
 if (file !== undefined) writeFileSync(file, `${json(results, { name, short })}\n`);
-const missed = results.flatMap(({ ratios }) => ratios).filter(({ missedBy = 0 }) => !(missedBy <= (short ? SHORT_TOLERANCE : 1)));
+const missed = results.flatMap(({ ratios }) => ratios).filter(({ missedBy = 0 }) => !(missedBy <= 1));
 for (const ratio of missed) console.error(verdict(ratio));
-process.exit(missed.length > 0 ? 1 : 0);
+if (short && missed.length > 0) console.error('a short run is held to no goal');
+process.exit(missed.length > 0 && !short ? 1 : 0);
