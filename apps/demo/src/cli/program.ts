@@ -16,6 +16,7 @@ export function buildProgram(): Command {
     .option('--messages <n>', 'jobs to send through the queue; that scenario lasts until they are done (200,000)', numberFrom(1_000, 10_000_000, true))
     .option('--speed <factor>', 'work this many times faster than 4 / 2 / 1 s for low / normal / high, or 4 to 12 ms a payment (1)', numberFrom(0.01, 1_000))
     .option('--ttl <ms>', `session ttl: silence after which a consumer is dead (${DEFAULTS.ttlMs})`, numberFrom(300, 60_000, true))
+    .option('--slack <ms>', 'added to all that scenarios promise of time, for a machine that has other things to do (0)', numberFrom(0, 60_000, true))
     .option('--hand-over', 'move streams in work to consumers that have room; scale-out always does')
     .option('--quiet', 'tables and incidents only, no line for every stream')
     .option('--no-quiet', 'a line for every step of every stream')
@@ -46,7 +47,7 @@ async function demo(command: Command): Promise<number> {
   for (const [name, value] of Object.entries(command.opts<Record<string, unknown>>())) {
     if (command.getOptionValueSource(name) === 'cli') given[name] = value;
   }
-  const { scenario, ttl, ...rest } = given;
-  const options = { ...rest, ...(ttl === undefined ? {} : { ttlMs: ttl }) } as Partial<RunOptions>;
+  const { scenario, ttl, slack, ...rest } = given;
+  const options = { ...rest, ...(ttl === undefined ? {} : { ttlMs: ttl }), ...(slack === undefined ? {} : { slackMs: slack }) } as Partial<RunOptions>;
   return runDemo(SCENARIOS.find(({ name }) => name === scenario), options);
 }

@@ -26,7 +26,7 @@ export class PaymentStage extends Scene {
 
   /** How soon work in progress goes on elsewhere when nobody has to be found dead. */
   get handOverBoundMs(): number {
-    return this.server.kind === 'embedded' ? 3_000 : 1_000;
+    return this.soon(this.server.kind === 'embedded' ? 3_000 : 1_000);
   }
 
   async startWorker(name: string): Promise<void> {

@@ -33,7 +33,7 @@ async function restart(stage: Stage, name: string): Promise<void> {
   const { code, signal } = await Promise.race([stage.cast.get(name).stop(), stage.pause(EXIT_WITHIN_MS).then(() => ({ code: null, signal: 'nothing' }))]);
   stage.promise(`${name} ended by itself with exit code 0 in ${seconds(Date.now() - at)}`, code === 0 && signal === null);
   const continued = (stream: string): boolean => stage.runsOf(stream).some((run) => run.state === 'accepted' || (consumerOf(run.owner) !== name && run.startedAt >= at));
-  const ok = await stage.until(() => streams.every(continued), CONTINUED_WITHIN_MS);
+  const ok = await stage.until(() => streams.every(continued), stage.soon(CONTINUED_WITHIN_MS));
   stage.promise(`what ${name} was working on (${streams.length}) went on at its peers or was finished`, ok);
   await stage.startConsumer(name);
 }

@@ -37,7 +37,7 @@ async function slowOne(stage: RoomStage, client: RoomClient): Promise<void> {
   say('demo', 'fault', name, `slow: takes ${SLOW_MS} ms over each tick, and ${room} with it`);
   client.manner = 'slow';
   await stage.untilPart(0.2);
-  await stage.until(() => moved(room) >= 3, SOON_MS);
+  await stage.until(() => moved(room) >= 3, stage.soon(SOON_MS));
   const until = Date.now();
   client.manner = 'prompt';
   const gaps = gapsOf(stage.journal, room).filter((gap) => gap.from >= from && gap.to <= until).map((gap) => gap.to - gap.from);
@@ -51,21 +51,21 @@ async function stoppedOne(stage: RoomStage, client: RoomClient, speaker: string)
   const told = stay?.seen.length ?? 0;
   say('demo', 'fault', name, 'stopped: reads on, but acknowledges nothing');
   client.manner = 'stopped';
-  await stage.until(() => (stay?.seen.length ?? 0) > told, SOON_MS);
+  await stage.until(() => (stay?.seen.length ?? 0) > told, stage.soon(SOON_MS));
   const at = Date.now(), tick = stage.lastTick(room);
   const before = new Map(others.map((other) => [other, stage.lastTick(other)]));
   await stage.pause(ACK_TIMEOUT_MS / 10);
   await urgentOne(stage, room, speaker, tick);
-  const ejected = await stage.until(() => stay?.over?.why === 'ejected', ACK_TIMEOUT_MS + SOON_MS);
-  const wentOn = await stage.until(() => stage.lastTick(room) > tick, SOON_MS);
+  const ejected = await stage.until(() => stay?.over?.why === 'ejected', ACK_TIMEOUT_MS + stage.soon(SOON_MS));
+  const wentOn = await stage.until(() => stage.lastTick(room) > tick, stage.soon(SOON_MS));
   const still = longestSince(stage, [room], at);
   const alone = stage.clients.every((one) => one === client || one.isIn);
-  stage.promise(`${name} did not acknowledge and was ejected alone; ${room} went on after ${seconds(still)}`, ejected && wentOn && alone && still <= ACK_TIMEOUT_MS + 1_000);
+  stage.promise(`${name} did not acknowledge and was ejected alone; ${room} went on after ${seconds(still)}`, ejected && wentOn && alone && still <= stage.soon(ACK_TIMEOUT_MS + 1_000));
   stage.promise(`meanwhile the other rooms went on (${others.map((other) => stage.lastTick(other) - (before.get(other) ?? 0)).join(' and ')} ticks)`, others.every((other) => stage.lastTick(other) > (before.get(other) ?? 0)));
   await stage.pause(ACK_TIMEOUT_MS / 4);
   say('demo', 'waking', name, 'asks to be let in again');
   client.wake();
-  const back = await stage.until(() => follows(client, 2), SOON_MS);
+  const back = await stage.until(() => follows(client, 2), stage.soon(SOON_MS));
   stage.promise(`${name}, woken, joined again and moved with the others`, back);
 }
 
@@ -78,7 +78,7 @@ async function urgentOne(stage: RoomStage, room: string, speaker: string, tick: 
   const all = await stage.until(() => shown().length >= listeners.length, ACK_TIMEOUT_MS);
   const late = shown().reduce((max, urgent) => Math.max(max, urgent.seenAt - urgent.at), 0);
   say('demo', 'urgent', room, `shown to all ${listeners.length} clients after ${late} ms, while tick ${tick} waits`);
-  stage.promise(`while ${room} stood still, all of its clients (${listeners.length}) were shown an urgent message after ${late} ms`, all && late <= URGENT_MS && stage.lastTick(room) === tick);
+  stage.promise(`while ${room} stood still, all of its clients (${listeners.length}) were shown an urgent message after ${late} ms`, all && late <= stage.soon(URGENT_MS) && stage.lastTick(room) === tick);
 }
 
 async function killOne(stage: RoomStage, name: string, successor: string): Promise<void> {
@@ -92,7 +92,7 @@ async function killOne(stage: RoomStage, name: string, successor: string): Promi
   const clientsNow = clients.filter(({ instance }) => instance !== successor);
   say('demo', 'moving', successor, `in its place: ${clientsNow.map((client) => client.name).join(' ')} hang up and go there, whatever they owe`);
   for (const client of clientsNow) client.move(successor);
-  const moved = await stage.until(() => clientsNow.every((client) => client.instance === successor && follows(client, 2)), SOON_MS);
+  const moved = await stage.until(() => clientsNow.every((client) => client.instance === successor && follows(client, 2)), stage.soon(SOON_MS));
   stage.promise(`clients that hung up amid it all (${clientsNow.length}) went on at ${successor}`, moved);
 }
 
@@ -111,10 +111,10 @@ async function freezeOne(stage: RoomStage, name: string): Promise<void> {
 /** All rooms of a lost instance go on in time, and its clients at another. */
 async function allGoOn(stage: RoomStage, name: string, kind: string, clients: readonly RoomClient[], at: number): Promise<void> {
   const bound = stage.takeoverBoundMs;
-  await stage.until(() => stage.allWentOnWithout(name), bound + SOON_MS);
+  await stage.until(() => stage.allWentOnWithout(name), bound + stage.soon(SOON_MS));
   const still = longestSince(stage, ROOMS, at);
   stage.promise(`after the ${kind} of ${name} all ${ROOMS.length} rooms went on; they stood still for ${seconds(still)}, at most ${seconds(bound)}`, stage.allWentOnWithout(name) && still <= bound);
-  const elsewhere = await stage.until(() => clients.every((client) => client.instance !== name && follows(client, 2)), SOON_MS);
+  const elsewhere = await stage.until(() => clients.every((client) => client.instance !== name && follows(client, 2)), stage.soon(SOON_MS));
   stage.promise(`its clients (${clients.length}) went on at another instance`, elsewhere);
 }
 

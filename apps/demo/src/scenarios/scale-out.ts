@@ -16,10 +16,10 @@ export const scaleOut: OrderScenario = {
     const names = Array.from({ length: before }, (_, i) => `c${before + i + 1}`);
     await Promise.all(names.map((name) => stage.startConsumer(name)));
     const joinedAt = Date.now();
-    const even = await stage.until(() => isEven(stage, before * 2), WITHIN_MS);
+    const even = await stage.until(() => isEven(stage, before * 2), stage.soon(WITHIN_MS));
     const text = await holdings(stage);
     say('demo', 'shares', '', `after ${seconds(Date.now() - joinedAt)}: ${text}`);
-    stage.promise(`within ${seconds(WITHIN_MS)} of joining, each of ${before * 2} consumers held its share (${text})`, even);
+    stage.promise(`within ${seconds(stage.soon(WITHIN_MS))} of joining, each of ${before * 2} consumers held its share (${text})`, even);
     await stage.untilPart(0.8);
   },
 };

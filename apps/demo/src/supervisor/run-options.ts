@@ -8,6 +8,8 @@ export interface RunOptions {
   /** Jobs to send through the queue. */
   readonly messages: number;
   readonly ttlMs: number;
+  /** Added to all that is promised of time, where the machine has other things to do. */
+  readonly slackMs: number;
   readonly handOver: boolean;
   readonly quiet: boolean;
   readonly host: string;

@@ -53,7 +53,12 @@ export abstract class Scene {
 
   /** A dead owner is noticed at its deadline; an embedded server and a busy machine take their time over the rest. */
   get takeoverBoundMs(): number {
-    return this.options.ttlMs + (this.server.kind === 'embedded' ? 3_000 : 1_000);
+    return this.soon(this.options.ttlMs + (this.server.kind === 'embedded' ? 3_000 : 1_000));
+  }
+
+  /** A bound of time as it is promised on this machine. */
+  soon(ms: number): number {
+    return ms + this.options.slackMs;
   }
 
   /** What became of the processes, by name. */
