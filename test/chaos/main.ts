@@ -2,10 +2,11 @@ import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createRng } from '../support/seed.js';
-import type { Outcome, Scenario } from './scenario.js';
+import { inLanes } from './lanes.js';
+import type { Outcome, Result, Scenario } from './scenario.js';
 import { scenarios } from './scenarios/index.js';
 
-const USAGE = `npm run chaos -- NAME... [--seconds N] [--seed S] [--json FILE] [--topology standalone|cluster] [--short]
+const USAGE = `npm run chaos -- NAME... [--seconds N] [--seed S] [--json FILE] [--topology standalone|cluster] [--short] [--parallel N]
 
 Runs the library's real processes against real servers and breaks them on purpose. Prints its seed first, then a
 line per fault, then the verdict as JSON. Exits 1 when a promise was broken, 2 when it could not run.
@@ -17,9 +18,8 @@ ${scenarios.map(({ name, about, takesSeconds }) => `  ${name.padEnd(18)} ${about
   --seconds N        how long faults go on, where that is a matter of time
   --seed S           repeats a run's draws
   --json FILE        writes the verdict there too
-  --topology T       standalone (default) or cluster: three masters`;
-
-interface Result extends Outcome { scenario: string; seed: number; topology: string; ok: boolean; durationMs: number }
+  --topology T       standalone (default) or cluster: three masters
+  --parallel N       so many scenarios at a time, each in a process of its own; what one prints stays together`;
 
 async function play(scenario: Scenario, seed: number, topology: 'standalone' | 'cluster', short: boolean, seconds: number | undefined): Promise<Result> {
   const startedAt = performance.now();
@@ -40,21 +40,28 @@ async function main(): Promise<number> {
   const { values, positionals: names } = parseArgs({
     allowPositionals: true,
     options: {
-      seconds: { type: 'string' }, seed: { type: 'string' }, json: { type: 'string' }, topology: { type: 'string', default: 'standalone' },
+      seconds: { type: 'string' }, seed: { type: 'string' }, json: { type: 'string' }, topology: { type: 'string', default: 'standalone' }, parallel: { type: 'string', default: '1' },
       short: { type: 'boolean', default: false }, help: { type: 'boolean', default: false },
     },
   });
   const chosen = names.includes('all') ? scenarios : scenarios.filter(({ name }) => names.includes(name));
   const unknown = names.filter((name) => name !== 'all' && !scenarios.some((scenario) => scenario.name === name));
-  const { topology } = values;
+  const { topology, short } = values;
+  const parallel = Number(values.parallel);
   const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
   const seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
-  if (values.help || chosen.length === 0 || unknown.length > 0 || (topology !== 'standalone' && topology !== 'cluster') || Number.isNaN(seconds) || !Number.isInteger(seed)) {
+  if (values.help || chosen.length === 0 || unknown.length > 0 || (topology !== 'standalone' && topology !== 'cluster') || Number.isNaN(seconds) || !Number.isInteger(seed) || !(parallel >= 1)) {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
   const results: Result[] = [];
-  for (const scenario of chosen) results.push(await play(scenario, seed, topology, values.short, seconds));
+  if (parallel > 1 && chosen.length > 1) {
+    results.push(...(await inLanes(chosen.map(({ name }) => name), parallel, { seed, topology, short, seconds })));
+  } else {
+    for (const scenario of chosen) results.push(await play(scenario, seed, topology, short, seconds));
+  }
+  // To the lane that started this process.
+  if (process.send) await new Promise<void>((resolve) => process.send!(results, () => resolve()));
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results.length === 1 ? results[0] : results, null, 2)}\n`);
   const broken = results.filter(({ ok }) => !ok);
   if (chosen.length > 1) console.log(broken.length === 0 ? `all ${results.length} scenarios held` : `broken: ${broken.map((result) => result.scenario).join(', ')}`);

@@ -11,20 +11,10 @@ export async function startTopology(kind: Topology['kind']): Promise<Topology> {
   switch (kind) {
     case 'standalone': return standalone();
     case 'cluster': {
-      const cluster = await newCluster();
+      const cluster = await startCluster({ masters: 3 });
       return { kind, cluster, servers: cluster.masters, stop: () => cluster.stop() };
     }
   }
-}
-
-let spare: Promise<RedisCluster> | undefined;
-
-/** SPARE_CLUSTER=1: for who starts many, one after the other. The next one forms, for two seconds, while this one is used. */
-async function newCluster(): Promise<RedisCluster> {
-  const cluster = await (spare ?? startCluster({ masters: 3 }));
-  spare = process.env['SPARE_CLUSTER'] === '1' ? startCluster({ masters: 3 }) : undefined;
-  spare?.catch(() => undefined); // told to who takes it
-  return cluster;
 }
 
 /** The same, empty but not necessarily new: for whoever changes nothing but data. Ends with `stop`, one at a time. */

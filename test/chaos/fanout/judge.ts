@@ -23,6 +23,10 @@ export interface Evidence {
   /** By then all rooms waited for nobody. */
   readonly endAt: number;
   readonly ttlMs: number;
+  /** A room may stand still for so long after a death, */
+  readonly stallAllowedMs: number;
+  /** and for so long without one. */
+  readonly idleAllowedMs: number;
   readonly ackTimeoutMs: number;
   readonly roomTimeoutMs: number;
 }
@@ -48,7 +52,7 @@ export function judge(evidence: Evidence): Judgement {
   const found = new Findings(FORBIDDEN);
   const stalls = noStalls();
   const deaths = deathsOf(evidence.entries, evidence.deaths, evidence.killed, evidence.ttlMs);
-  const { ackTimeoutMs, roomTimeoutMs } = evidence;
+  const { ackTimeoutMs, roomTimeoutMs, stallAllowedMs, idleAllowedMs } = evidence;
   const rules: Rules = { deadFrom: (session) => deaths.get(session)?.deadline ?? Infinity, ackTimeoutMs, roomTimeoutMs };
   const counts = { shown: 0, acked: 0, released: 0, redelivered: 0, retried: 0, stays: 0, silent: deaths.size - evidence.deaths.size, latestMs: 0 };
   const ejected: Record<string, number> = {};
@@ -86,20 +90,19 @@ export function judge(evidence: Evidence): Judgement {
       if (turn.redelivery > 0) for (const text of acknowledgedBefore(timeline, turn.id, turn.redelivery, stays, rules)) found.add('redeliveredThoughAcked', `${room}: ${text}`);
     });
     const labels = new Set([...subs.keys()].map(labelOf));
-    addStalls(room, timeline, stays, deaths, (label) => labels.has(label), rules, stalls);
+    addStalls(room, timeline, stays, deaths, (label) => labels.has(label), rules, idleAllowedMs, stalls);
     for (const id of evidence.sent.get(room) ?? []) if (!seen.has(id)) found.add('lost', `${room}: ${id}${timeline.placeOf(id, 0) < 0 ? ', which never went out' : ''}`);
   }
   const breaches = found.breaches();
-  const allowedMs = evidence.ttlMs + 1_000;
-  if (stalls.longestMs > allowedMs) breaches.push(`a room stood still for ${stalls.longestMs.toFixed(0)} ms after a death (allowed ${allowedMs}): ${stalls.where}`);
-  if (stalls.unexplained.length > 0) breaches.push(`rooms stood still ${stalls.unexplained.length} times for no reason: ${stalls.unexplained.slice(0, 3).join('; ')}`);
+  if (stalls.longestMs > stallAllowedMs) breaches.push(`a room stood still for ${stalls.longestMs.toFixed(0)} ms after a death (allowed ${stallAllowedMs}): ${stalls.where}`);
+  if (stalls.unexplained.length > 0) breaches.push(`rooms stood still ${stalls.unexplained.length} times for more than ${idleAllowedMs} ms and no reason: ${stalls.unexplained.slice(0, 3).join('; ')}`);
   const sent = [...evidence.sent.values()].reduce((sum, { length }) => sum + length, 0);
   const of = (reason: string): number => ejected[reason] ?? 0;
   return {
     counts: {
       sent, ...counts, ...found.counts,
       ejected: Object.values(ejected).reduce((sum, n) => sum + n, 0), ejectedLate: of('timeout') + of('expired'), ejectedDead: of('session-lost'),
-      stalls: stalls.count, longestStallMs: Math.round(stalls.longestMs), deserted: stalls.deserted,
+      stalls: stalls.count, longestStallMs: Math.round(stalls.longestMs), stallAllowedMs, idleAllowedMs, deserted: stalls.deserted,
     },
     breaches,
   };

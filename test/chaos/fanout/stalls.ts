@@ -11,10 +11,11 @@ export interface Stalls {
   count: number;
   /** Rooms that had nobody to show a message to for a while. */
   deserted: number;
-  /** A room stood still for longer than `IDLE_MS`, and nothing explains it. */
+  /** A room stood still for longer than `idleMs`, and nothing explains it. */
   readonly unexplained: string[];
 }
 
+/** Shorter pauses are nobody's. */
 const IDLE_MS = 1_000;
 /** What was acknowledged so shortly before the end may not have reached the server. */
 const IN_FLIGHT_MS = 200;
@@ -26,12 +27,13 @@ const PROMPT_MS = 300;
 export const noStalls = (): Stalls => ({ longestMs: 0, where: '-', count: 0, deserted: 0, unexplained: [] });
 
 /** Why a room waited wherever it did. There was always a next message, unless `sentAt` says otherwise. */
-export function addStalls(room: string, { turns }: Timeline, stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, inRoom: (label: string) => boolean, rules: Rules, to: Stalls): void {
+export function addStalls(room: string, { turns }: Timeline, stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, inRoom: (label: string) => boolean, rules: Rules, idleMs: number, to: Stalls): void {
   const here = [...deaths.values()].filter(({ label }) => inRoom(label));
   for (let place = 0; place + 1 < turns.length; place++) {
     const turn = turns[place]!;
     const { nextAt } = turn;
-    if (nextAt - Math.max(turn.at, turns[place + 1]!.sentAt) < IDLE_MS) continue;
+    const stoodMs = nextAt - Math.max(turn.at, turns[place + 1]!.sentAt);
+    if (stoodMs < IDLE_MS) continue;
     const members = stays.filter(({ from, until, sync }) => sync && from < nextAt && until > turn.at);
     const lastAck = Math.max(...members.map(({ acked }) => acked.get(place) ?? 0).filter((on) => on <= nextAt), turn.at);
     if (nextAt - lastAck < PROMPT_MS) continue; // it waited for one that was slow
@@ -42,8 +44,8 @@ export function addStalls(room: string, { turns }: Timeline, stays: readonly Sta
     });
     const culprits = owing.length > 0 ? owing : here.filter(({ at, deadline }) => at <= nextAt && deadline >= turn.at);
     if (culprits.length === 0) {
-      if (stays.some(({ from, until, session, sync }) => sync && from < nextAt - IDLE_MS && until > nextAt && rules.deadFrom(session) > nextAt)) to.unexplained.push(`${room}: ${(nextAt - lastAck).toFixed(0)} ms after ${turn.id}`);
-      else to.deserted++;
+      if (!stays.some(({ from, until, session, sync }) => sync && from < nextAt - IDLE_MS && until > nextAt && rules.deadFrom(session) > nextAt)) to.deserted++;
+      else if (stoodMs > idleMs) to.unexplained.push(`${room}: ${(nextAt - lastAck).toFixed(0)} ms after ${turn.id}`);
       continue;
     }
     // Nobody was left: the next message waited for one to come.

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Outcome } from '../scenario.js';
+import { type Outcome, within } from '../scenario.js';
 import { judge } from './judge.js';
 import type { RoomLoad } from './load.js';
 import type { FanoutWorld } from './world.js';
@@ -7,6 +7,8 @@ import type { FanoutWorld } from './world.js';
 /** The server's own grace behind `fanout.ackTimeoutMs`, see fanout/store.ts. */
 const GRACE_MS = 500;
 const QUIET_MS = 30_000;
+/** A room that has something to show goes on, or somebody knows why not. */
+const IDLE_MS = 1_000;
 
 /** Waits until all that was sent is done, stops everybody, and judges. */
 export async function verdictOf(world: FanoutWorld, load: RoomLoad, mixed: ReadonlySet<string>): Promise<Outcome> {
@@ -17,14 +19,14 @@ export async function verdictOf(world: FanoutWorld, load: RoomLoad, mixed: Reado
   if (stuck.length > 0) breaches.push(`${stuck.length} rooms are not done: ${stuck.slice(0, 5).join(', ')}`);
   const endAt = world.now();
   const drainedMs = Math.round(performance.now() - since);
-  await world.until('awaited sends are answered', () => load.open === 0, 5_000).catch(() => void breaches.push(`${load.open} awaited sends were never answered`));
+  await world.until('awaited sends are answered', () => load.open === 0, within(world.context, 5_000)).catch(() => void breaches.push(`${load.open} awaited sends were never answered`));
   await sleep(100); // the ledger hears of what was shown last
   const members = [...world.members];
   await Promise.all(members.map((member) => world.stop(member))).catch((error: unknown) => breaches.push(String(error)));
   const { ttlMs, ackTimeoutMs } = world.options;
   const { counts, breaches: broken } = judge({
     entries: await world.ledger.entries(), releases: (room) => world.witness.releases(room), sent: load.sent, mixed, deaths: world.deaths, killed: world.killed,
-    endAt, ttlMs, ackTimeoutMs, roomTimeoutMs: world.roomTimeoutMs + GRACE_MS,
+    endAt, ttlMs, stallAllowedMs: within(world.context, ttlMs + 1_000), idleAllowedMs: within(world.context, IDLE_MS), ackTimeoutMs, roomTimeoutMs: world.roomTimeoutMs + GRACE_MS,
   });
   breaches.push(...broken, ...world.leftovers());
   if (load.failures.length > 0) breaches.push(`${load.failures.length} sends failed: ${load.failures[0]}`);

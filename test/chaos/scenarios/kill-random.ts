@@ -23,7 +23,7 @@ export const killRandom: Scenario = {
     await world.spawn(6);
     const load = new Load(world, { perSecond: 60, rng: rng.fork(), work: (draw) => ({ workMs: draw.int(5, 600), stubborn: draw.chance(0.3) }) });
     const counts = { kill: 0, pause: 0, stop: 0 };
-    // Only those that were never paused: what a pause past the deadline made run twice is not the stop's doing.
+    // Only those that never lost their session, as by a pause past the deadline: what ran twice for that is not the stop's doing.
     const graceful = new Set<string>();
     const paused = new Set<string>();
     const pending: Promise<unknown>[] = [];
@@ -48,7 +48,8 @@ export const killRandom: Scenario = {
           pending.push(sleep(rng.int(TTL_MS / 2, 3 * TTL_MS)).then(() => victim.continue()));
           break;
         case 'stop':
-          if (!paused.has(victim.name)) graceful.add(victim.name);
+          world.sync();
+          if (!paused.has(victim.name) && !world.reports.some(({ by, report }) => by === victim.name && report.type === 'lost')) graceful.add(victim.name);
           pending.push(victim.stop().catch(note), world.spawn(1).catch(note));
           break;
       }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { summarize } from '../../support/percentile.js';
-import type { Outcome, Scenario, ScenarioContext } from '../scenario.js';
+import { type Outcome, type Scenario, type ScenarioContext, within } from '../scenario.js';
 import { World } from '../world.js';
 
 const P99_MS = 50;
@@ -11,7 +11,8 @@ const P99_MS = 50;
  *
  * The deadline is the dead session's own score, read from the server after the owner's end (it no longer moves
  * then, but for a heartbeat that was in the server's socket buffer; so it is read until the session is gone,
- * and the last value counts). The other end is the clock reading a survivor's handler makes first of all.
+ * and the last value counts). Where the session is gone before the first look, on a busy machine, the value from before
+ * the end counts: a heartbeat earlier at most, which makes the measured time longer, never shorter. The other end is the clock reading a survivor's handler makes first of all.
  */
 async function round(world: World): Promise<{ lateMs: number; streams: number }> {
   const { rng } = world.context;
@@ -22,16 +23,16 @@ async function round(world: World): Promise<{ lateMs: number; streams: number }>
   world.sync();
   const lost = [...world.latest.values()].filter(({ by }) => by === victim.name);
   const { session } = victim;
+  let deadline = await world.deadlineOf(session);
   await victim.kill();
   world.remove(victim);
   world.replace();
-  let deadline = await world.deadlineOf(session);
   const moved = (): boolean => lost.every(({ stream, token }) => (world.latest.get(stream)?.token ?? 0) > token);
   await world.until('its streams run elsewhere', async () => {
     deadline = (await world.deadlineOf(session)) ?? deadline;
     return moved();
   }, world.options.ttlMs + 15_000);
-  if (deadline === undefined) throw new Error(`the session of ${victim.name} was gone before its deadline could be read`);
+  if (deadline === undefined) throw new Error(`${victim.name} had no session`);
   const lateMs = Math.max(...lost.map(({ stream }) => (world.latest.get(stream)?.at ?? 0))) - deadline;
   return { lateMs, streams: lost.length };
 }
@@ -54,11 +55,12 @@ async function measure(context: ScenarioContext, ttlMs: number, kills: number, s
       context.say(`SIGKILL ${i + 1}/${kills}: ${streams} streams elsewhere ${lateMs.toFixed(1)} ms past the deadline (ttl ${ttlMs} ms)`);
     }
     const { median, p95, p99, max } = summarize(late);
+    const allowedMs = within(context, P99_MS);
     const breaches = [];
-    if (p99 > P99_MS) breaches.push(`p99 of takeovers at ttl ${ttlMs} ms is ${p99.toFixed(1)} ms past the deadline (allowed ${P99_MS})`);
+    if (p99 > allowedMs) breaches.push(`p99 of takeovers at ttl ${ttlMs} ms is ${p99.toFixed(1)} ms past the deadline (allowed ${allowedMs})`);
     if (early > 0) breaches.push(`${early} takeovers before the owner's deadline at ttl ${ttlMs} ms`);
     return {
-      verdict: { [`${tag}.kills`]: kills, [`${tag}.p50Ms`]: median, [`${tag}.p95Ms`]: p95, [`${tag}.p99Ms`]: p99, [`${tag}.maxMs`]: max, [`${tag}.early`]: early },
+      verdict: { [`${tag}.kills`]: kills, [`${tag}.p50Ms`]: median, [`${tag}.p95Ms`]: p95, [`${tag}.p99Ms`]: p99, [`${tag}.p99AllowedMs`]: allowedMs, [`${tag}.maxMs`]: max, [`${tag}.early`]: early },
       breaches,
     };
   });
