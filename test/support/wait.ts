@@ -14,7 +14,7 @@ export interface WaitOptions {
  */
 export async function waitUntil<T>(
   fn: () => T | Promise<T>,
-  { timeoutMs = 10_000, intervalMs = 10, what }: WaitOptions,
+  { timeoutMs = 20_000, intervalMs = 10, what }: WaitOptions,
 ): Promise<Exclude<T, undefined | null | false | 0 | ''>> {
   const startedAt = performance.now();
   let last = 'never evaluated to the end';

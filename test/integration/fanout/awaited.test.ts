@@ -125,7 +125,7 @@ onTopologies(['standalone'], 'a sender that waits, and nobody else', (world) => 
     }
     await sender.rooms.send(room, 2);
     expect((await sender.rooms.state(room)).members.map(({ session, lastSeen }) => [session, lastSeen]).sort()).toEqual([['x:1', undefined], ['y:1', undefined]]);
-    await sender.sees(room, 'the dead are out, and both messages are kept', ({ members, backlog }) => members.length === 0 && backlog === 2, 5_000);
+    await sender.sees(room, 'the dead are out, and both messages are kept', ({ members, backlog }) => members.length === 0 && backlog === 2, 20_000);
     const seen = new Seen();
     await world().peer({ namespace }).rooms.join(room, seen.handler());
     expect(await sent).toMatchObject({ acknowledged: 1 });

@@ -202,7 +202,7 @@ onTopologies(BOTH, 'announce', (world) => {
 
   it('lists and counts what it announced', async () => {
     const service = world().service();
-    const a = await world().consumer(service, untilAborted, { maxLeases: 2 });
+    const a = await world().consumer(service, untilAborted, { maxLeases: 2, engine: { session: { ttlMs: 20_000 } } });
     await a.leases.announceMany(service, [1, 2, 3].map((n) => ({ stream: `s${n}` })));
     await a.saw('lease.assigned', 2);
     const rows = (await a.leases.list(service)).sort((x, y) => (x.stream < y.stream ? -1 : 1));

@@ -60,7 +60,7 @@ describe('app.close()', () => {
     const before = performance.now();
     const next = await start('drained', work);
     await settled(next, 'drained');
-    expect(performance.now() - before).toBeLessThan(4_500);
+    expect(performance.now() - before).toBeLessThan(6_000); // and not what is left of the default ttl, 10,000
     expect(ran.size).toBe(2_000);
     expect([...ran.values()].filter((runs) => runs !== 1)).toEqual([]);
   });

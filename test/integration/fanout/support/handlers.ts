@@ -20,7 +20,7 @@ export class Seen {
 
   get last(): RoomContext { return this.contexts.at(-1)!; }
 
-  async calls(count: number, timeoutMs = 10_000): Promise<readonly RoomContext[]> {
+  async calls(count: number, timeoutMs = 20_000): Promise<readonly RoomContext[]> {
     await waitUntil(() => this.contexts.length >= count, { what: `${count} calls of the handler`, timeoutMs, intervalMs: 2 });
     return this.contexts;
   }

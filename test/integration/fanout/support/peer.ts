@@ -7,7 +7,7 @@ export class Peer extends Witness {
   get rooms(): FanoutClient { return this.engine.fanout(); }
 
   /** Waits until the room is in this state. */
-  async sees(room: string, what: string, is: (state: RoomState) => boolean, timeoutMs = 10_000): Promise<RoomState> {
+  async sees(room: string, what: string, is: (state: RoomState) => boolean, timeoutMs = 20_000): Promise<RoomState> {
     let state: RoomState | undefined;
     await waitUntil(async () => is((state = await this.rooms.state(room))), { what: `${room}: ${what}`, timeoutMs });
     return state!;

@@ -42,7 +42,7 @@ export async function consumersOf(world: World, service: string): Promise<string
 }
 
 /** Everything announced is over: nothing in the stream, nothing pending. */
-export async function allDone(world: World, service: string, timeoutMs = 10_000): Promise<void> {
+export async function allDone(world: World, service: string, timeoutMs = 20_000): Promise<void> {
   const { lbs } = keysOf(service);
   await waitUntil(async () => Number(await world.cli(['XLEN', lbs])) === 0 && (await pendingTotal(world, service)) === 0, {
     what: `everything announced to ${service} is done`, timeoutMs,

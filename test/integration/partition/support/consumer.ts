@@ -25,7 +25,7 @@ export class Consumer extends Witness {
   stop(): Promise<void> { return this.engine.stop(); }
 
   /** Waits until it handles exactly so many partitions. */
-  async owns(count: number, timeoutMs = 10_000): Promise<number[]> {
+  async owns(count: number, timeoutMs = 20_000): Promise<number[]> {
     await waitUntil(() => this.owned.length === count, { what: `it owns ${count} partitions`, timeoutMs });
     return this.owned;
   }

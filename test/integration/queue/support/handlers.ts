@@ -32,7 +32,7 @@ export class Runs {
 
   ofData(data: unknown): QueueContext[] { return this.contexts.filter((context) => JSON.stringify(context.data) === JSON.stringify(data)); }
 
-  async calls(count: number, timeoutMs = 10_000): Promise<readonly QueueContext[]> {
+  async calls(count: number, timeoutMs = 20_000): Promise<readonly QueueContext[]> {
     await waitUntil(() => this.contexts.length >= count, { what: `${count} calls of the handler`, timeoutMs, intervalMs: 2 });
     return this.contexts;
   }

@@ -22,7 +22,7 @@ export async function pendingOf(world: World, queue: string, { shards = 1, shard
 }
 
 /** Waits until nothing is left of the queue: nothing stored, held, waiting to be repeated, or remembered about attempts. */
-export async function drained(world: World, queue: string, { shards = world.shards, groups = ['default'], timeoutMs = 10_000 }: { shards?: number; groups?: readonly string[]; timeoutMs?: number } = {}): Promise<void> {
+export async function drained(world: World, queue: string, { shards = world.shards, groups = ['default'], timeoutMs = 20_000 }: { shards?: number; groups?: readonly string[]; timeoutMs?: number } = {}): Promise<void> {
   await waitUntil(async () => {
     for (let shard = 0; shard < shards; shard++) {
       for (const group of groups) {
