@@ -11,7 +11,8 @@ const MAY_IMPORT = {
   errors: [],
   kernel: ['errors', 'options'],
   keys: ['errors', 'kernel'],
-  options: ['errors'],
+  options: ['errors', 'options-transport'],
+  'options-transport': ['options'],
   observability: ['errors', 'options'],
   scripts: [],
   redis: ['errors', 'kernel', 'keys', 'scripts', 'observability', 'options'],
@@ -22,15 +23,18 @@ const MAY_IMPORT = {
   fanout: ['errors', 'kernel', 'keys', 'redis', 'session', 'observability', 'options'],
   queue: ['errors', 'kernel', 'keys', 'redis', 'session', 'handling', 'observability', 'options'],
   'dead-letters': ['errors', 'kernel', 'keys', 'redis', 'handling', 'partition', 'fanout', 'observability', 'options'],
+  'engine-consumers': ['engine-options', 'errors', 'keys', 'redis', 'session', 'lease', 'partition', 'queue', 'observability', 'options'],
   'engine-options': ['errors', 'keys', 'session', 'lease', 'partition', 'fanout', 'queue', 'options'],
-  engine: ['engine-options', 'errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options'],
-  module: ['errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options', 'engine'],
-  index: ['errors', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options', 'engine', 'module'],
+  engine: ['engine-options', 'engine-consumers', 'errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options'],
+  transport: ['errors', 'kernel', 'keys', 'redis', 'handling', 'partition', 'queue', 'observability', 'options', 'options-transport', 'engine', 'engine-consumers'],
+  module: ['transport', 'options-transport', 'errors', 'kernel', 'keys', 'redis', 'session', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options', 'engine'],
+  index: ['transport', 'options-transport', 'errors', 'lease', 'partition', 'fanout', 'queue', 'dead-letters', 'observability', 'options', 'engine', 'module'],
 };
 /** Packages a layer may name; the pure ones may name none. */
 const PACKAGES = {
   redis: [/^ioredis$/, /^cluster-key-slot$/],
   options: [/^ioredis$/],
+  transport: [/^@nestjs\/(common|microservices)$/, /^rxjs/, /^msgpackr$/],
   module: [/^@nestjs\//, /^rxjs/, /^reflect-metadata$/],
 };
 const PURE = new Set(['kernel', 'errors', 'keys']);

@@ -46,7 +46,7 @@ describe('the documents tell all of partitions', () => {
     const [, body = ''] = /function deadLetterFields[\s\S]*?const fields = \[([\s\S]*?)\];/.exec(files) ?? [];
     const fields = [...matches(body, /'(\w+)', /g), 'at'];
     expect(fields.length).toBeGreaterThan(9);
-    const reasons = [...matches(files, /\.park\(\w+, '([a-z-]+)'/g), ...matches(files, /reason: ('[a-z-]+'(?: \| '[a-z-]+')*),/g).flatMap((list) => matches(list, /'([a-z-]+)'/g)).filter((reason) => files.includes(`UnreadableError(entry, '${reason}'`))];
+    const reasons = [...matches(files, /\.park\(\w+, (?:[^,]* \? outcome\.reason : )?'([a-z-]+)'/g), ...matches(files, /reason: ('[a-z-]+'(?: \| '[a-z-]+')*),/g).flatMap((list) => matches(list, /'([a-z-]+)'/g)).filter((reason) => files.includes(`UnreadableError(entry, '${reason}'`))];
     expect(new Set(reasons)).toEqual(new Set(['max-attempts', 'crashed', 'missing-data', 'invalid-json']));
     expect(missing([...fields, ...reasons].map((name) => `\`${name}\``), wire)).toEqual([]);
   });

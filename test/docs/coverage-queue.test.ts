@@ -18,8 +18,8 @@ describe('the documents tell all of queues', () => {
   it('docs/wire-format.md names every key', () => {
     const source = read('keys/queue-keys.ts');
     const keys = matches(source, /own\((?:'|`)([a-z]+:?)/g);
-    expect(keys.length).toBe(13);
-    const groups = ['sessions:', 'members:', 'names:', 'retries:', 'attempts:', 'control:'];
+    expect(keys.length).toBe(14);
+    const groups = ['sessions:', 'members:', 'names:', 'retries:', 'attempts:', 'handlers:', 'control:'];
     const rows = keys.map((name) => `| \`{<tag>}:${name}${name === 'producer:' ? '<id>`' : groups.includes(name) ? '<group>`' : '`'} |`);
     expect(missing(['| `{queue:<queue>}:queue` |', ...rows], queues)).toEqual([]);
   });

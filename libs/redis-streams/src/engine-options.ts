@@ -9,7 +9,7 @@ import { resolveQueueDefaults, type ResolvedQueueDefaults } from './queue/option
 
 import { resolveSessionOptions, type ResolvedSession } from './session/options.js';
 
-const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'partition', 'fanout', 'queue', 'onError'];
+const KNOWN = ['connection', 'connections', 'consumerName', 'session', 'commandTimeoutMs', 'startTimeoutMs', 'shutdown', 'lease', 'partition', 'fanout', 'queue', 'transport', 'onError'];
 const DEFAULT = 'default';
 
 /** All options of an engine, with defaults applied. */

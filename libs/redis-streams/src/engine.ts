@@ -1,3 +1,4 @@
+import { EngineConsumers, type AnyConsumer, type ConnectionParts } from './engine-consumers.js';
 import { resolveEngineOptions, type ResolvedEngineOptions } from './engine-options.js';
 import { ClosedError, ConnectionError, InvalidOptionsError } from './errors/index.js';
 import { checkStreamName, describe } from './keys/names.js';
@@ -6,37 +7,29 @@ import { FanoutClient } from './fanout/client.js';
 import { resolveSubscriber } from './fanout/options.js';
 import type { RoomHandlers } from './fanout/types.js';
 import { LeaseClient } from './lease/client.js';
-import { LeaseConsumer } from './lease/consumer.js';
-import { resolveLeaseOptions } from './lease/options.js';
+import type { LeaseConsumer } from './lease/consumer.js';
 import { StreamTailer } from './lease/tailer.js';
 import type { LeaseHandlers } from './lease/types.js';
 import { PartitionClient } from './partition/client.js';
-import { PartitionConsumer } from './partition/consumer.js';
-import { resolvePartitionOptions } from './partition/options.js';
+import type { PartitionConsumer } from './partition/consumer.js';
 import { resolveRegistration, StreamRegistry } from './partition/registration.js';
 import type { PartitionHandlers } from './partition/types.js';
 import { QueueClient } from './queue/client.js';
-import { QueueConsumer } from './queue/consumer.js';
+import type { QueueConsumer } from './queue/consumer.js';
 import type { QueueHandlers } from './queue/handler-types.js';
-import { resolveQueueConsumer } from './queue/options.js';
 import { QueueRegistry, resolveQueueRegistration } from './queue/registration.js';
 import { RedisStreamsEvents } from './observability/events.js';
 import type { ConnectionOptions, ErrorContext, LeaseConsumerOptions, PartitionConsumerOptions, QueueConsumerOptions, QueueRegistration, RedisStreamsOptions, RoomHandlerOptions, StreamRegistration } from './options.js';
 import { RedisConnection } from './redis/connection.js';
 import { withDeadline } from './redis/deadline.js';
-import { Mutex } from './redis/mutex.js';
 import { resolveIdentity, type ConsumerIdentity } from './session/identity.js';
 
 const DEFAULT = 'default';
 
-interface Connection {
-  readonly redis: RedisConnection;
-  readonly tailer: StreamTailer;
+interface Connection extends ConnectionParts {
   readonly client: LeaseClient;
-  readonly registry: StreamRegistry;
   readonly partitions: PartitionClient;
   readonly fanout: FanoutClient;
-  readonly queueRegistry: QueueRegistry;
   readonly queues: QueueClient;
   readonly deadLetters: DeadLetters;
 }
@@ -50,11 +43,9 @@ export class RedisStreamsEngine {
   private readonly resolved: ResolvedEngineOptions;
   private readonly identity: ConsumerIdentity;
   private readonly connections = new Map<string, Connection>();
-  private readonly consumers = new Map<string, LeaseConsumer>();
-  private readonly partitionConsumers = new Map<string, PartitionConsumer>();
-  private readonly queueConsumers = new Map<string, QueueConsumer>();
-  /** Messages suspected of ending the process run one at a time in all of it. */
-  private readonly suspects = new Mutex();
+  private readonly consumers: EngineConsumers;
+  /** What is built on this engine, and ends before its connections do. */
+  private readonly closers = new Set<() => Promise<void>>();
   private starting: Promise<void> | undefined;
   private draining: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
@@ -63,6 +54,10 @@ export class RedisStreamsEngine {
   constructor(private readonly options: RedisStreamsOptions = {}) {
     this.resolved = resolveEngineOptions(options);
     this.identity = resolveIdentity(options.consumerName);
+    this.consumers = new EngineConsumers({
+      resolved: this.resolved, identity: this.identity, events: this.events, connections: this.connections,
+      onError: (error, context) => this.report(error, context),
+    });
     for (const [name, connection] of this.resolved.connections) this.addConnection(name, connection);
     // They have events of their own; the hook is to hear of them as well.
     this.events.on('connection.error', ({ connection, role, error }) => this.tell(error, { connection, during: `the ${role} connection` }));
@@ -83,22 +78,7 @@ export class RedisStreamsEngine {
    * or at once when that has started. @throws InvalidOptionsError
    */
   addLeaseConsumer(options: LeaseConsumerOptions, handlers: LeaseHandlers): LeaseConsumer {
-    const path = `lease consumer of "${options.service}"`;
-    const { value, problems } = resolveLeaseOptions(options, this.resolved.lease, [...this.connections.keys()], path);
-    const key = consumerKey(value.connection, value.service);
-    if (this.consumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has an assigned handler for this service already` });
-    if (typeof handlers?.assigned !== 'function') problems.push({ path: `${path}.assigned`, message: `must be a function (got ${describe(handlers?.assigned)})` });
-    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
-    if (problems.length > 0) throw new InvalidOptionsError(problems);
-    const { redis, tailer } = this.connection(value.connection);
-    const { events, identity } = this;
-    const { session, commandTimeoutMs, drainMs } = this.resolved;
-    const consumer = new LeaseConsumer(value, handlers, {
-      redis, events, identity, session, commandTimeoutMs, drainMs, tailer,
-      onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
-    });
-    this.consumers.set(key, consumer);
-    return consumer;
+    return this.consumers.lease(options, handlers, this.late());
   }
 
   /** Partitioned streams of a connection. @throws InvalidOptionsError when no connection has that name. */
@@ -119,25 +99,7 @@ export class RedisStreamsEngine {
    * @throws InvalidOptionsError
    */
   addPartitionConsumer(options: PartitionConsumerOptions, handlers: PartitionHandlers): PartitionConsumer {
-    const path = `partition consumer of "${options?.stream}" in group "${options?.group}"`;
-    const { value, problems } = resolvePartitionOptions(options, this.resolved.partition, { connections: [...this.connections.keys()], exclusive: this.identity.exclusive, path });
-    const key = consumerKey(value.connection, `${value.stream}#${value.group}`);
-    if (this.partitionConsumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has a handler for this stream and group already` });
-    if ((typeof handlers?.message === 'function') === (typeof handlers?.batch === 'function')) problems.push({ path, message: 'needs exactly one of the handlers "message" and "batch"' });
-    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
-    if (problems.length > 0) throw new InvalidOptionsError(problems);
-    const { redis, registry } = this.connection(value.connection);
-    const { events, identity } = this;
-    const { session, commandTimeoutMs, drainMs } = this.resolved;
-    const consumer = new PartitionConsumer(value, handlers, {
-      redis, events, identity, session, commandTimeoutMs, drainMs,
-      find: (stream, who, signal) => registry.get(stream, who, signal),
-      alone: () => this.suspects.acquire(),
-      rejoined: () => void registry.registerAll().catch((error: Error) => this.report(error, { connection: value.connection, during: 'registering streams again' })),
-      onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
-    });
-    this.partitionConsumers.set(key, consumer);
-    return consumer;
+    return this.consumers.partition(options, handlers, this.late());
   }
 
   /** Queues of a connection. @throws InvalidOptionsError when no connection has that name. */
@@ -155,25 +117,23 @@ export class RedisStreamsEngine {
 
   /** Handles a registered queue's messages in a group, once per group and connection. Starts with the engine. @throws InvalidOptionsError */
   addQueueConsumer(options: QueueConsumerOptions, handlers: QueueHandlers): QueueConsumer {
-    const path = `queue consumer of "${options?.queue}" in group "${options?.group ?? 'default'}"`;
-    const { value, problems } = resolveQueueConsumer(options, this.resolved.queue, { connections: [...this.connections.keys()], path });
-    const key = consumerKey(value.connection, `${value.queue}#${value.group}`);
-    if (this.queueConsumers.has(key)) problems.push({ path, message: `connection "${value.connection}" has a handler for this queue and group already` });
-    if (typeof handlers?.message !== 'function') problems.push({ path: `${path}.message`, message: `must be a function (got ${describe(handlers?.message)})` });
-    if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started' });
-    if (problems.length > 0) throw new InvalidOptionsError(problems);
-    const { redis, queueRegistry } = this.connection(value.connection);
-    const { events, identity } = this;
-    const { session, commandTimeoutMs, drainMs } = this.resolved;
-    const consumer = new QueueConsumer(value, handlers, {
-      redis, events, identity, session, commandTimeoutMs, drainMs,
-      find: async (queue, who, signal) => (await queueRegistry.get(queue, who, signal)).keys,
-      alone: () => this.suspects.acquire(),
-      rejoined: () => void queueRegistry.registerAll().catch((error: Error) => this.report(error, { connection: value.connection, during: 'registering queues again' })),
-      onError: (error, context) => this.report(error, { connection: value.connection, ...context }),
-    });
-    this.queueConsumers.set(key, consumer);
-    return consumer;
+    return this.consumers.queue(options, handlers, this.late());
+  }
+
+  /** As `addPartitionConsumer`, at run time: resolves when it has joined its group. Ends with the engine, or by `release`. @throws also what `start` throws */
+  async runPartitionConsumer(options: PartitionConsumerOptions, handlers: PartitionHandlers): Promise<PartitionConsumer> {
+    return this.run(this.consumers.partition(options, handlers, this.ended()));
+  }
+
+  /** As `addQueueConsumer`, at run time: resolves when it has joined its group. Ends with the engine, or by `release`. @throws also what `start` throws */
+  async runQueueConsumer(options: QueueConsumerOptions, handlers: QueueHandlers): Promise<QueueConsumer> {
+    return this.run(this.consumers.queue(options, handlers, this.ended()));
+  }
+
+  /** Stops a consumer that was given at run time, and forgets it: its group may be given another. */
+  async release(consumer: PartitionConsumer | QueueConsumer): Promise<void> {
+    await consumer.stop();
+    this.consumers.forget(consumer);
   }
 
   /** Rooms of a connection. @throws InvalidOptionsError when no connection has that name. */
@@ -210,7 +170,7 @@ export class RedisStreamsEngine {
 
   /** First half of `stop`: stops reading and hands streams to peers. Announcing, looking and claiming still work. */
   drain(): Promise<void> {
-    return (this.draining ??= Promise.all([...this.all(), ...this.clients()].map((consumer) => consumer.stop())).then(() => undefined));
+    return (this.draining ??= Promise.all([...this.consumers.all(), ...this.clients()].map((consumer) => consumer.stop())).then(() => undefined));
   }
 
   /** Drains, sends what is still to be announced, closes all connections. Idempotent; bounded; never rejects. */
@@ -219,24 +179,46 @@ export class RedisStreamsEngine {
   }
 
   private async startAll(): Promise<void> {
-    let last: Error | undefined;
-    const forget = this.events.on('connection.error', ({ error }) => (last = error));
     try {
       const registered = Promise.all([...this.connections.values()].flatMap(({ registry, queueRegistry }) => [registry.registerAll(), queueRegistry.registerAll()]));
-      const consumers = registered.then(() => Promise.all([...this.all(), ...this.clients()].map((consumer) => consumer.start())));
-      const waitMs = this.resolved.startTimeoutMs + Math.max(this.partitionConsumers.size > 0 ? this.resolved.partition.registrationWaitMs : 0, this.queueConsumers.size > 0 ? this.resolved.queue.registrationWaitMs : 0);
-      await withDeadline(consumers, waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
+      await this.inTime(registered.then(() => Promise.all([...this.consumers.declared(), ...this.clients()].map((consumer) => consumer.start()))));
       for (const { redis } of this.connections.values()) void redis.probe();
     } catch (error) {
       await this.stop();
       throw error;
+    }
+  }
+
+  private async run<T extends AnyConsumer>(consumer: T): Promise<T> {
+    try {
+      await this.inTime(this.consumers.atRunTime(consumer).start());
+      return consumer;
+    } catch (error) {
+      await consumer.stop();
+      this.consumers.forget(consumer);
+      throw error;
+    }
+  }
+
+  /** Settles as `started` does. @throws ConnectionError when that takes longer than Redis is waited for at the start */
+  private async inTime<T>(started: Promise<T>): Promise<T> {
+    let last: Error | undefined;
+    const forget = this.events.on('connection.error', ({ error }) => (last = error));
+    const waitMs = this.resolved.startTimeoutMs + this.consumers.registrationWaitMs;
+    try {
+      return await withDeadline(started, waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms${last ? `: ${last.message}` : ''}; is it running, and are the connection options right?`, last));
     } finally {
       forget();
     }
   }
 
-  private all(): Array<LeaseConsumer | PartitionConsumer | QueueConsumer> {
-    return [...this.consumers.values(), ...this.partitionConsumers.values(), ...this.queueConsumers.values()];
+  /** Why a consumer of the application itself may not be added any more. */
+  private late(): string | undefined {
+    return this.starting || this.draining || this.stopping ? 'must be added before the engine is started' : undefined;
+  }
+
+  private ended(): string | undefined {
+    return this.draining || this.stopping ? 'cannot be added: the engine is stopping' : undefined;
   }
 
   private clients(): FanoutClient[] {
@@ -247,6 +229,7 @@ export class RedisStreamsEngine {
     await this.drain();
     const flushed = (closing: Promise<void>, during: string): Promise<void> =>
       withDeadline(closing, this.resolved.drainMs + this.resolved.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during }));
+    await Promise.all([...this.closers].map((close) => flushed(close(), 'closing the transport')));
     await Promise.all(
       [...this.connections.values()].flatMap(({ client, partitions, fanout, queues }) => [
         flushed(client.close(), 'sending the last announcements'), flushed(partitions.close(), 'sending the last messages'), flushed(fanout.close(), 'sending the last messages to rooms'),
@@ -262,22 +245,37 @@ export class RedisStreamsEngine {
 
   private addConnection(name: string, options: ConnectionOptions): void {
     const redis = new RedisConnection(name, options, this.resolved.commandTimeoutMs, this.events);
-    const client = new LeaseClient(redis, this.events, (service) => this.consumers.get(consumerKey(name, service)));
+    const client = new LeaseClient(redis, this.events, (service) => this.consumers.findLease(name, service));
     const registry = new StreamRegistry(redis, this.identity.name, this.resolved.partition.registrationWaitMs);
     const partitions = new PartitionClient({
       redis, events: this.events, registry, connection: name, namespace: this.resolved.partition.namespace,
-      consumer: (stream, group) => this.partitionConsumers.get(consumerKey(name, `${stream}#${group}`)),
+      consumer: (stream, group) => this.consumers.findPartition(name, stream, group),
     });
     const { events, identity, resolved: { session, commandTimeoutMs, drainMs } } = this;
     const fanout = new FanoutClient(this.resolved.fanout, { redis, events, identity, session, commandTimeoutMs, drainMs, onError: (error, context) => this.report(error, { connection: name, ...context }) });
     const queueRegistry = new QueueRegistry(redis, identity.name, this.resolved.queue.registrationWaitMs);
-    const queueConsumer = (queue: string, group: string): QueueConsumer | undefined => this.queueConsumers.get(consumerKey(name, `${queue}#${group}`));
-    const queues = new QueueClient({ redis, events, registry: queueRegistry, connection: name, defaults: this.resolved.queue, consumer: queueConsumer });
+    const queues = new QueueClient({ redis, events, registry: queueRegistry, connection: name, defaults: this.resolved.queue, consumer: (queue, group) => this.consumers.findQueue(name, queue, group) });
     const deadLetters = new DeadLetters({
       redis, events, by: identity.name, namespace: { partition: this.resolved.partition.namespace, queue: this.resolved.queue.namespace },
       stream: (stream) => registry.get(stream, 'dead letters'), queue: (queue) => queueRegistry.get(queue, 'dead letters'), rooms: () => fanout.stores(),
     });
     this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions, fanout, queueRegistry, queues, deadLetters });
+  }
+
+  /** @internal Called in `stop`, when handlers have ended and before connections close. @returns a function that takes it back */
+  beforeClose(close: () => Promise<void>): () => void {
+    this.closers.add(close);
+    return () => void this.closers.delete(close);
+  }
+
+  /** @internal */
+  get timings(): Pick<ResolvedEngineOptions, 'commandTimeoutMs' | 'drainMs' | 'session'> {
+    return this.resolved;
+  }
+
+  /** @internal What the transport builds on. */
+  partsOf(connection: string = DEFAULT): ConnectionParts {
+    return this.connection(connection);
   }
 
   private connection(name: string): Connection {
@@ -294,8 +292,4 @@ export class RedisStreamsEngine {
   private tell(error: Error, context: ErrorContext): void {
     this.events.guard(() => this.options.onError?.(error, context));
   }
-}
-
-function consumerKey(connection: string, service: string): string {
-  return `${connection}\u0000${service}`;
 }

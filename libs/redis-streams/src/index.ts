@@ -9,10 +9,11 @@ export type { RoomHookTarget } from './module/decorators/on-room.js';
 export { QueueHandler } from './module/decorators/queue-handler.js';
 export {
   getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getQueuesToken, getQueueToken, getStreamToken, InjectDeadLetters, InjectFanout,
-  InjectLeases, InjectPartitions, InjectQueue, InjectQueues, InjectStream, REDIS_STREAMS_OPTIONS, type StreamPlace,
+  getStreamsClientToken, InjectLeases, InjectPartitions, InjectQueue, InjectQueues, InjectStream, InjectStreamsClient, REDIS_STREAMS_OPTIONS, type StreamPlace,
 } from './module/tokens.js';
 export type { OneOrMany, ProducedStream, StreamRegistrationAsync, StreamSettings } from './module/streams.js';
 export type { ProducedQueue, ProvidedQueue, QueueRegistrationAsync, QueueSettings } from './module/queues.js';
+export type { ProvidedClient } from './module/transport.js';
 export { LeaseService } from './module/lease.service.js';
 export { PartitionService } from './module/partition.service.js';
 export { FanoutService } from './module/fanout.service.js';
@@ -52,6 +53,14 @@ export type { QueueConsumer } from './queue/consumer.js';
 export type { QueueContext, QueueHandlers, QueueStats } from './queue/handler-types.js';
 export type { QueueProducer } from './queue/producer.js';
 export type { ClosedQueueProducer, OutgoingQueueMessage, QueueSendOptions, SentQueueMessage } from './queue/types.js';
+export { REDIS_STREAMS_TRANSPORT, RedisStreamsServer, type RedisStreamsServerOptions } from './transport/server.js';
+export { RedisStreamsClient, type RedisStreamsClientOptions } from './transport/client.js';
+export { type Delivery, RedisStreamsContext } from './transport/context.js';
+export { RedisStreamsRecord, type RecordOptions } from './transport/record.js';
+export { DeadLetterException, DropException, RetryException } from './transport/exceptions.js';
+export { streamOptions } from './transport/options.js';
+export type { RedisStreamsStatus } from './transport/status.js';
+export type { PacketDeserializer, PacketSerializer, PatternOptions, TransportOptions } from './options-transport.js';
 export { RedisStreamsEvents } from './observability/events.js';
 export type { RedisStreamsEvent, RedisStreamsEventMap, RedisStreamsEventName } from './observability/events.js';
 export type {
@@ -62,7 +71,7 @@ export {
   AckTimeoutError, AlreadyClaimedError, BackpressureError, ClosedError, CommandTimeoutError, ConnectionError, ConsumerNameInUseError, FanoutMismatchError,
   FencedError, HandlerTimeoutError,
   InvalidOptionsError, LeaseAbortedError, MessageLostError, PartitionFullError, PartitionLostError, PartitionUnusableError, QueueMismatchError, QueueNotRegisteredError,
-  RedisStreamsError, ReplicationError, RoomEjectedError, StreamMismatchError,
+  NoHandlerError, PatternMismatchError, RedisStreamsError, ReplicationError, RequestCancelledError, RequestTimeoutError, RoomEjectedError, StreamMismatchError,
   StreamNotRegisteredError,
 } from './errors/index.js';
 export type { AbortReason, EjectReason, ErrorCode, MessageLossReason, OptionProblem, PartitionLossReason } from './errors/index.js';

@@ -1,4 +1,5 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
+import type { TransportOptions } from './options-transport.js';
 
 /**
  * How to reach one Redis: a URL, ioredis options, Sentinel, Cluster, or a client of yours (it is duplicated, never used or closed).
@@ -311,6 +312,8 @@ export interface RedisStreamsOptions {
   readonly fanout?: FanoutOptions;
   /** Defaults of queues. */
   readonly queue?: QueueDefaults;
+  /** The Nest transport, server and client. */
+  readonly transport?: TransportOptions;
   /** Called with every error nobody else gets: connections, readers, handlers. What it throws is a process warning. */
   readonly onError?: (error: Error, context: ErrorContext) => void;
 }

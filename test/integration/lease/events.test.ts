@@ -8,7 +8,7 @@ import { keysOf, xadd } from './support/keys.js';
 import { onTopologies } from './support/world.js';
 
 /** Exhaustive by type: an event added to the map must be raised by this file too, unless it is another capability's. */
-const EVERY: Record<Exclude<RedisStreamsEventName, `partition.${string}` | `room.${string}` | `queue.${string}` | `deadLetters.${string}`>, true> = {
+const EVERY: Record<Exclude<RedisStreamsEventName, `partition.${string}` | `room.${string}` | `queue.${string}` | `transport.${string}` | `deadLetters.${string}`>, true> = {
   'connection.ready': true, 'connection.error': true, 'connection.replaced': true, 'server.warning': true,
   'session.joined': true, 'session.renewed': true, 'session.lost': true, 'session.left': true,
   'lease.announced': true, 'lease.assigned': true, 'lease.takenOver': true, 'lease.expired': true, 'lease.completed': true,

@@ -23,7 +23,7 @@ describe('queue keys', () => {
     expect(own).toEqual(Object.fromEntries(['messages', 'delayed', 'ids', 'origins', 'dead', 'bell'].map((name) => [name, `{queue:shop:orders/1}:${name}`])));
     expect(producer('ab')).toBe('{queue:shop:orders/1}:producer:ab');
     expect(group('g')).toEqual({
-      ...Object.fromEntries(['sessions', 'members', 'names', 'retries', 'attempts', 'control'].map((name) => [name, `{queue:shop:orders/1}:${name}:g`])), bell: '{queue:shop:orders/1}:bell',
+      ...Object.fromEntries(['sessions', 'members', 'names', 'retries', 'attempts', 'handlers', 'control'].map((name) => [name, `{queue:shop:orders/1}:${name}:g`])), bell: '{queue:shop:orders/1}:bell',
     });
   });
 

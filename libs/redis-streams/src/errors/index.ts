@@ -2,6 +2,7 @@ import { RedisStreamsError } from './base.js';
 
 export { RedisStreamsError };
 export * from './queue.js';
+export * from './transport.js';
 
 /** Every error this package throws on purpose. `code` is stable; `retriable` says whether the same call may succeed later. */
 export type ErrorCode =
@@ -26,7 +27,11 @@ export type ErrorCode =
   | 'MESSAGE_LOST'
   | 'QUEUE_NOT_REGISTERED'
   | 'QUEUE_MISMATCH'
-  | 'NOT_REPLICATED';
+  | 'NOT_REPLICATED'
+  | 'NO_HANDLER'
+  | 'REQUEST_TIMEOUT'
+  | 'REQUEST_CANCELLED'
+  | 'PATTERN_MISMATCH';
 
 /** What a handler threw, as an Error. Anything may be thrown, also what `String` cannot convert. */
 export function toError(thrown: unknown): Error {

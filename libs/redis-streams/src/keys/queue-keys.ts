@@ -32,6 +32,8 @@ export interface QueueGroupKeys {
   readonly retries: string;
   /** HASH entry id -> "failures crashes begun", for messages that were delivered more than once. */
   readonly attempts: string;
+  /** HASH entry id -> which of several handlers of a pattern are done with it. Expires. */
+  readonly handlers: string;
   /** HASH `paused` -> 1 while nobody of the group may take messages. */
   readonly control: string;
 }
@@ -59,6 +61,7 @@ export function queueShardKeys(tag: string): QueueShardKeys {
       names: own(`names:${group}`),
       retries: own(`retries:${group}`),
       attempts: own(`attempts:${group}`),
+      handlers: own(`handlers:${group}`),
       control: own(`control:${group}`),
       bell,
     }),

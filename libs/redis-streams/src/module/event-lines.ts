@@ -12,7 +12,7 @@ export interface EventLine {
 /** Events at this level are not even formatted when it is off: they come with every stream. */
 export const DEBUG_EVENTS: ReadonlySet<RedisStreamsEvent['type']> = new Set([
   'session.renewed', 'lease.announced', 'lease.assigned', 'lease.completed', 'lease.checkpointed',
-  'partition.committed', 'room.joined', 'room.left', 'queue.settled',
+  'partition.committed', 'room.joined', 'room.left', 'queue.settled', 'transport.callerGone',
 ]);
 
 /** The line of each event. */
@@ -134,6 +134,14 @@ export function lineOf(event: RedisStreamsEvent): EventLine {
       return log(`${ofQueue(event)}: ${event.paused ? 'paused' : 'resumed'}`);
     case 'queue.terminated':
       return event.reason === 'closed' ? log(`${ofQueue(event)}: consumer ended`) : failure(`${ofQueue(event)}: consumer ended: ${event.reason}`, event.error);
+    case 'transport.unrouted':
+      return { ...warn(`nobody is known to handle the event ${event.pattern}: kept until a server has looked again, then dead-lettered`), throttle: `${event.type} ${event.pattern}` };
+    case 'transport.expired':
+      return { ...warn(`${event.pattern}: message ${event.id} is ${event.ageMs} ms old and has expired: not run`), throttle: `${event.type} ${event.pattern}` };
+    case 'transport.callerGone':
+      return debug(`${event.pattern}: whoever sent the request ${event.id} is gone`);
+    case 'transport.repliesLost':
+      return failure(`the replies to this client could not be kept: ${count(event.requests, 'open request')} failed`);
     case 'deadLetters.replayed':
       return handled(event, `${count(event.replayed, 'dead letter')} replayed${event.skipped === 0 ? '' : `, ${event.skipped} left where they were`}`);
     case 'deadLetters.purged':

@@ -2,6 +2,7 @@ import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { RedisStreamsEngine } from '../engine.js';
 import { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisStreamsOptions, StreamRegistration } from '../options.js';
+import { RedisStreamsServer } from '../transport/server.js';
 import { EventLogger } from './event-logger.js';
 import { HandlerBinder } from './binder.js';
 import { DeadLetterService } from './dead-letter.service.js';
@@ -16,6 +17,7 @@ import { QueueService } from './queue.service.js';
 import { type ProducedQueue, type ProvidedQueue, queueProducedOnly, queueRegistered, queueRegisteredAsync, type QueueRegistrationAsync } from './queues.js';
 import { HandlerRegistrar } from './registrar.js';
 import { type OneOrMany, producedOnly, type ProducedStream, producerModule, registered, registeredAsync, type StreamRegistrationAsync } from './streams.js';
+import { type ProvidedClient, clientProvider, serverProvider } from './transport.js';
 import { DEFAULT_CONNECTION, getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getQueuesToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 const CORE: Provider[] = [
@@ -31,6 +33,7 @@ const CORE: Provider[] = [
   { provide: FanoutService, useExisting: getFanoutToken() },
   { provide: QueueService, useExisting: getQueuesToken() },
   { provide: DeadLetterService, useExisting: getDeadLettersToken() },
+  serverProvider,
   EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle,
 ];
 
@@ -39,7 +42,7 @@ const CORE: Provider[] = [
  * application (HTTP, microservice, application context): decorated methods are found and run.
  * Injectable: {@link LeaseService}, `@InjectLeases(name)`, {@link PartitionService}, `@InjectPartitions(name)`,
  * {@link FanoutService}, `@InjectFanout(name)`, {@link QueueService}, `@InjectQueues(name)`, {@link DeadLetterService},
- * `@InjectDeadLetters(name)`, {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
+ * `@InjectDeadLetters(name)`, {@link RedisStreamsServer} as strategy of the transport, {@link RedisStreamsEvents}, {@link RedisStreamsEngine}, {@link RedisStreamsHealth}.
  */
 @Module({})
 export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
@@ -100,6 +103,15 @@ export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
   static registerQueueProducer(queues: OneOrMany<string | ProducedQueue>): DynamicModule {
     return producerModule(RedisStreamsModule, many(queues).map(queueProducedOnly));
   }
+
+  /**
+   * Provides clients of the transport for `@InjectStreamsClient(name)`, there and where that module is imported. They share the
+   * engine of `forRoot`, and its option `transport` but for what is given here. Needs `forRoot` to be global (it is by default).
+   * @throws InvalidOptionsError from the creation of the application
+   */
+  static registerClient(clients: OneOrMany<ProvidedClient> = {}): DynamicModule {
+    return producerModule(RedisStreamsModule, many(clients).map(clientProvider));
+  }
 }
 
 function withProviders(definition: DynamicModule, connections: readonly string[]): DynamicModule {
@@ -108,7 +120,7 @@ function withProviders(definition: DynamicModule, connections: readonly string[]
     ...definition,
     providers: [...(definition.providers ?? []), ...CORE, ...named.flatMap(services)],
     exports: [
-      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, LeaseService, PartitionService, FanoutService, QueueService, DeadLetterService,
+      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, RedisStreamsServer, LeaseService, PartitionService, FanoutService, QueueService, DeadLetterService,
       ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name), getQueuesToken(name), getDeadLettersToken(name)]),
     ],
   };

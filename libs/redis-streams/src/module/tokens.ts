@@ -99,3 +99,13 @@ function placeText(name: string, place: string | StreamPlace): string {
   const { namespace, connection = DEFAULT_CONNECTION } = typeof place === 'string' ? { namespace: place } : place;
   return `${connection}/${namespace === undefined ? '' : `${namespace}:`}${name}`;
 }
+
+/** Injection token of a {@link RedisStreamsClient} that `registerClient` has made; without a name, of the one without. */
+export function getStreamsClientToken(name: string = DEFAULT_CONNECTION): string {
+  return `RedisStreamsClient:${name}`;
+}
+
+/** Injects the {@link RedisStreamsClient} that `registerClient` has made under this name; without a name, the one without. */
+export function InjectStreamsClient(name?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getStreamsClientToken(name));
+}

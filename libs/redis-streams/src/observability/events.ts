@@ -97,6 +97,14 @@ export interface RedisStreamsEventMap {
   'queue.lost': OfShard & { readonly messages: number };
   'queue.paused': { readonly queue: string; readonly group: string; readonly paused: boolean };
   'queue.terminated': { readonly queue: string; readonly group: string; readonly reason: 'closed' | 'name-in-use' | 'failed'; readonly error?: Error };
+  /** An event whose pattern nobody is known to handle: kept for the servers, who look again before it becomes a dead letter. */
+  'transport.unrouted': { readonly pattern: string };
+  /** A message older than its `ttlMs`, or a request older than its sender waits: acknowledged, and not run. */
+  'transport.expired': { readonly pattern: string; readonly id: string; readonly ageMs: number };
+  /** Whoever sent the request is gone: its reply is for nobody. */
+  'transport.callerGone': { readonly pattern: string; readonly id: string };
+  /** The replies of this client could not be kept: its open requests were failed. */
+  'transport.repliesLost': { readonly requests: number };
   /** Somebody has put dead letters back; `error`: and could not go on. `source` is a service, stream#group, room or queue. */
   'deadLetters.replayed': OfDeadLetters & { readonly replayed: number; readonly skipped: number };
   'deadLetters.purged': OfDeadLetters & { readonly purged: number };

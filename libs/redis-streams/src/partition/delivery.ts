@@ -116,6 +116,10 @@ export class SingleDelivery extends Delivery implements PartitionContext {
     return this.entry.key;
   }
 
+  get size(): number {
+    return this.entry.value.data?.length ?? 0;
+  }
+
   get headers(): Headers {
     const { headers } = this.entry.value;
     return headers === undefined ? NO_HEADERS : readHeaders(headers);

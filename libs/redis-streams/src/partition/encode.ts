@@ -1,4 +1,5 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { RawJson } from '../handling/raw-json.js';
 import { describe } from '../keys/names.js';
 import type { OutgoingMessage, SentMessage } from './types.js';
 
@@ -54,7 +55,7 @@ function problemsOf(message: OutgoingMessage, partitions: number, path: string):
   if (!isKey(key)) bad('.key', `must be a string of at most ${MAX_KEY_LENGTH} characters without control characters`, key);
   if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition < partitions)) bad('.partition', `must be a whole number from 0 to ${partitions - 1}`, partition);
   try {
-    const { length } = JSON.stringify(message.data) ?? 'null';
+    const { length } = message.data instanceof RawJson ? message.data.text : (JSON.stringify(message.data) ?? 'null');
     if (length > MAX_MESSAGE_LENGTH) bad('.data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, length);
   } catch (error) {
     bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
@@ -80,6 +81,7 @@ function isHeaders(headers: unknown): boolean {
 
 /** Undefined when JSON cannot carry it. */
 function json(data: unknown): string | undefined {
+  if (data instanceof RawJson) return data.text;
   try {
     return JSON.stringify(data) ?? 'null';
   } catch {

@@ -2,6 +2,7 @@ import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type Par
 import { backoffDelay } from '../kernel/backoff.js';
 import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
 import { Calls } from '../handling/calls.js';
+import { outcomeOf } from '../handling/outcome.js';
 import { Timers } from '../redis/timers.js';
 import { CommitDraft } from './commit-draft.js';
 import { type Delivery, type DeliveryHost, type RawMessage } from './delivery.js';
@@ -220,15 +221,11 @@ export class OwnedPartition implements DeliveryHost {
       this.failed(delivery, error);
       return;
     }
-    if (isThenable(result)) {
-      result.then(
-        () => (this.calls.left(), this.returned(delivery)),
-        (error: unknown) => (this.calls.left(), this.failed(delivery, error)),
-      );
-    } else {
-      this.calls.left();
-      this.returned(delivery);
-    }
+    if (!isThenable(result)) return this.calls.left(), this.returned(delivery);
+    result.then(
+      () => (this.calls.left(), this.returned(delivery)),
+      (error: unknown) => (this.calls.left(), this.failed(delivery, error)),
+    );
   }
 
   private returned(delivery: Delivery): void {
@@ -247,18 +244,22 @@ export class OwnedPartition implements DeliveryHost {
     if (!this.close(delivery)) return;
     if (this.phase === 'draining' && delivery.isAborted) return; // we broke it off: the next owner begins it anew
     const error = toError(thrown);
+    const outcome = outcomeOf(thrown);
     for (const entry of [...delivery.entries].reverse()) {
-      if (entry.failures + 1 >= this.options.maxAttempts) {
+      if (outcome?.kind === 'drop') this.window.done(entry);
+      else if (outcome?.kind === 'dead-letter' || entry.failures + 1 >= this.options.maxAttempts) {
         entry.failures++;
-        this.park(entry, 'max-attempts', error);
-        continue;
-      }
-      const first = this.window.failed(entry);
-      const delayMs = backoffDelay(this.options.backoff, entry.failures, Math.random());
-      this.host.retried(this, entry, delayMs, error);
-      if (first && this.phase === 'active') this.retries.in(delayMs, () => (this.window.retry(entry), this.pump()));
+        this.park(entry, outcome?.kind === 'dead-letter' ? outcome.reason : 'max-attempts', error);
+      } else this.retryLater(entry, error, outcome?.delayMs);
     }
     this.moveOn();
+  }
+
+  private retryLater(entry: WindowEntry<RawMessage>, error: Error, givenMs: number | undefined): void {
+    const first = this.window.failed(entry);
+    const delayMs = givenMs ?? backoffDelay(this.options.backoff, entry.failures, Math.random());
+    this.host.retried(this, entry, delayMs, error);
+    if (first && this.phase === 'active') this.retries.in(delayMs, () => (this.window.retry(entry), this.pump()));
   }
 
   private park(entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void {
@@ -300,9 +301,9 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   private startSuspect(entry: WindowEntry<RawMessage>): boolean {
-    if (this.phase !== 'active' || !this.host.isLive()) return false;
-    this.start([entry]);
-    return true;
+    const may = this.phase === 'active' && this.host.isLive();
+    if (may) this.start([entry]);
+    return may;
   }
 
   private expired(delivery: Delivery): void {

@@ -53,7 +53,10 @@ interface Delivery {
 }
 
 /** Second argument of a handler of single messages, and `@Ctx()`. */
-export interface PartitionContext<T = unknown> extends Delivery, PartitionMessage<T> {}
+export interface PartitionContext<T = unknown> extends Delivery, PartitionMessage<T> {
+  /** Of its data as it travels, in characters. */
+  readonly size: number;
+}
 
 /** Second argument of a handler of batches, and `@Ctx()`: messages of one partition in the order of each key. */
 export interface PartitionBatchContext<T = unknown> extends Delivery {

@@ -1,15 +1,12 @@
 import { HandlerTimeoutError, MessageLostError, toError } from '../errors/index.js';
 import { Calls } from '../handling/calls.js';
+import { outcomeOf } from '../handling/outcome.js';
 import { isThenable } from '../handling/thenable.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import { isTransient } from '../kernel/server-errors.js';
-import type { RedisStreamsEvents } from '../observability/events.js';
-import type { ErrorContext } from '../options.js';
-import type { RedisConnection } from '../redis/connection.js';
 import { patiently } from '../redis/patiently.js';
 import { sleep } from '../redis/sleep.js';
-import type { ConsumerIdentity } from '../session/identity.js';
-import type { ResolvedSession } from '../session/options.js';
+import type { QueueConsumerContext } from './consumer-context.js';
 import { deadLetterFields } from './dead-letter.js';
 import { QueueDelivery, type DeliveryHost } from './delivery.js';
 import type { QueueHandlers } from './handler-types.js';
@@ -17,26 +14,9 @@ import { dataOf, type HeldMessage } from './held-message.js';
 import type { ResolvedQueueConsumer } from './options.js';
 import { QueueShard, type QueueShardHost } from './shard.js';
 import { QueueShardStore } from './store.js';
-import type { QueueShardKeys } from '../keys/queue-keys.js';
 
 const ABORT_GRACE_MS = 100;
 const RETRY_MS = 200;
-
-export interface QueueConsumerContext {
-  readonly redis: RedisConnection;
-  readonly events: RedisStreamsEvents;
-  readonly identity: ConsumerIdentity;
-  readonly session: ResolvedSession;
-  readonly commandTimeoutMs: number;
-  readonly drainMs: number;
-  /** Keys of every shard of a registered queue. @throws QueueNotRegisteredError */
-  find(queue: string, who: string, signal: AbortSignal): Promise<readonly QueueShardKeys[]>;
-  /** Runs one suspect at a time in this process; resolves with the function that ends its turn. */
-  alone(): Promise<() => void>;
-  /** A session was lost and another begun: what this process registered may be gone too. */
-  rejoined(): void;
-  onError(error: Error, context: ErrorContext): void;
-}
 
 interface Ready {
   readonly shard: QueueShard;
@@ -120,9 +100,7 @@ export class QueueConsumer implements DeliveryHost {
 
   parked(delivery: QueueDelivery, reason: string): boolean {
     if (!this.close(delivery)) return false;
-    delivery.held.failures++;
-    this.park(delivery.place, delivery.held, reason, undefined);
-    this.pump();
+    this.giveUp(delivery, reason, undefined);
     return true;
   }
 
@@ -237,9 +215,12 @@ export class QueueConsumer implements DeliveryHost {
 
   private threw(delivery: QueueDelivery, thrown: unknown): void {
     if (delivery.isSettled) this.context.onError(toError(thrown), { queue: this.queue, group: this.group, during: `the handler of message ${delivery.id}, after it had settled it` });
+    const outcome = outcomeOf(thrown);
+    if (outcome?.kind === 'drop') return void this.acknowledged(delivery);
     if (!this.close(delivery)) return;
     if (this.draining && delivery.isAborted) return; // we broke it off: whoever is next begins it anew
-    this.failed(delivery, toError(thrown), undefined);
+    if (outcome?.kind === 'dead-letter') this.giveUp(delivery, outcome.reason, toError(thrown));
+    else this.failed(delivery, toError(thrown), outcome?.delayMs);
   }
 
   private failed({ place, held }: QueueDelivery, error: Error, delayMs: number | undefined): void {
@@ -253,6 +234,12 @@ export class QueueConsumer implements DeliveryHost {
       context.events.emit('queue.retried', { queue, group, shard: place.shard, id: held.id, attempt: held.failures, delayMs: delay, error });
       place.retry(held, delay);
     }
+    this.pump();
+  }
+
+  private giveUp({ place, held }: QueueDelivery, reason: string, error: Error | undefined): void {
+    held.failures++;
+    this.park(place, held, reason, error);
     this.pump();
   }
 

@@ -64,6 +64,10 @@ export class QueueDelivery implements QueueContext, Call {
     return headers === undefined ? NO_HEADERS : readHeaders(headers);
   }
 
+  get size(): number {
+    return this.held.message.data?.length ?? 0;
+  }
+
   get queuedAt(): number {
     return Number.parseInt(this.held.id, 10);
   }

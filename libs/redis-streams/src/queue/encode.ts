@@ -1,4 +1,5 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { RawJson } from '../handling/raw-json.js';
 import { checkKeys, describe } from '../keys/names.js';
 import type { QueueSendOptions, SentQueueMessage } from './types.js';
 
@@ -75,7 +76,7 @@ function problemsOf(data: unknown, options: QueueSendOptions, path: string, know
   if (delayMs !== undefined && !(typeof delayMs === 'number' && delayMs >= 0 && delayMs <= MAX_DELAY_MS)) bad('delayMs', `must be a number of milliseconds from 0 to ${MAX_DELAY_MS}`, delayMs);
   if (headers !== undefined && !isHeaders(headers)) bad('headers', 'must be an object of strings', headers);
   try {
-    const { length } = JSON.stringify(data) ?? 'null';
+    const { length } = data instanceof RawJson ? data.text : (JSON.stringify(data) ?? 'null');
     if (length > MAX_MESSAGE_LENGTH) bad('data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, length);
   } catch (error) {
     bad('data', `must be something JSON can carry: ${(error as Error).message}`, data);
@@ -94,6 +95,7 @@ function isHeaders(headers: unknown): boolean {
 
 /** Undefined when JSON cannot carry it. */
 function json(data: unknown): string | undefined {
+  if (data instanceof RawJson) return data.text;
   try {
     return JSON.stringify(data) ?? 'null';
   } catch {

@@ -17,6 +17,8 @@ export interface QueueContext<T = unknown> {
   readonly attempt: number;
   /** It was given to a consumer before, which may have begun or even finished it. */
   readonly redelivered: boolean;
+  /** Of its data as it travels, in characters. */
+  readonly size: number;
   /** Server milliseconds at which it joined the queue. */
   readonly queuedAt: number;
   /** Aborts with a MessageLostError or a HandlerTimeoutError as reason. */

@@ -40,8 +40,8 @@ export async function setPaused(redis: RedisConnection, keys: QueueShardKeys, gr
 
 /** What only it kept goes with it. */
 export async function removeGroup(redis: RedisConnection, keys: QueueShardKeys, group: string): Promise<void> {
-  const { sessions, members, names, retries, attempts, control } = keys.group(group);
+  const { sessions, members, names, retries, attempts, control, handlers } = keys.group(group);
   for (let from = '-'; from !== ''; ) {
-    from = (await redis.scripts.run('queue-remove', [keys.messages, sessions, members, names, retries, attempts, control], [group, from, REMOVE_PAGE])) as string;
+    from = (await redis.scripts.run('queue-remove', [keys.messages, sessions, members, names, retries, attempts, control, handlers], [group, from, REMOVE_PAGE])) as string;
   }
 }

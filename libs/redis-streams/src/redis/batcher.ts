@@ -64,7 +64,7 @@ export class Batcher<In, Out> {
     await this.flush();
   }
 
-  private get isIdle(): boolean {
+  get isIdle(): boolean {
     return this.running === 0 && this.waiting.length === 0;
   }
 

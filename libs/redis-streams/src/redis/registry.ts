@@ -74,6 +74,14 @@ export class Registry<D extends object, R extends { readonly definition: D }, K>
     }
   }
 
+  /** By its full name, without waiting for anybody to register it. Undefined: nobody has. */
+  async find(name: string): Promise<K | undefined> {
+    const known = this.known.get(name);
+    if (known) return known;
+    const found = await this.ask(name, undefined);
+    return found && this.know(name, found.definition);
+  }
+
   /** The one object of a name: who holds it learns of what is registered later. */
   private know(name: string, definition: D): K {
     const known = this.known.get(name) ?? this.kind.known(name, definition, this.own.get(name));

@@ -130,14 +130,14 @@ export function fakeLease(info: Record<string, unknown> = { amount: 7 }): Stream
 
 export function fakeMessage(data: unknown, more: Partial<PartitionContext> = {}): PartitionContext {
   return {
-    stream: 'payments', group: 'g', partition: 3, fencingToken: 42, id: '1-0', key: 'k', data, headers: {}, attempt: 1, lag: 0,
+    stream: 'payments', group: 'g', partition: 3, fencingToken: 42, id: '1-0', key: 'k', data, size: 0, headers: {}, attempt: 1, lag: 0,
     signal: new AbortController().signal, ack: () => Promise.resolve(), ...more,
   };
 }
 
 export function fakeQueueMessage(data: unknown, more: Partial<QueueContext> = {}): QueueContext {
   return {
-    queue: 'jobs', group: 'default', shard: 0, id: '1-0', messageId: undefined, key: 'k', data, headers: {}, attempt: 1, redelivered: false, queuedAt: 1,
+    queue: 'jobs', group: 'default', shard: 0, id: '1-0', messageId: undefined, key: 'k', data, size: 0, headers: {}, attempt: 1, redelivered: false, queuedAt: 1,
     signal: new AbortController().signal, ack: () => Promise.resolve(), nack: () => Promise.resolve(), deadLetter: () => Promise.resolve(), ...more,
   };
 }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Forgets a group, and deletes the messages that only it kept. Where several groups are left everything up to the oldest that
 -- any of them has yet to settle goes; where one is left, what it has settled is looked for, so many messages a call.
--- KEYS  1 messages  2 sessions  3 members  4 names  5 retries  6 attempts  7 control
+-- KEYS  1 messages  2 sessions  3 members  4 names  5 retries  6 attempts  7 control  8 handlers
 -- ARGV  1 group  2 id from which to look, '-' at first  3 messages to look at in one call
 -- Reply the id to go on from, or '': done
 --@include clock
@@ -9,7 +9,7 @@
 local messages = KEYS[1]
 if ARGV[2] == '-' then
   redis.pcall('XGROUP', 'DESTROY', messages, ARGV[1])
-  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
+  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8])
 end
 local groups = redis.pcall('XINFO', 'GROUPS', messages)
 if groups.err or #groups == 0 then return '' end

@@ -1,0 +1,15 @@
+/** What an error itself says is to become of the message whose handler threw it. */
+export type Outcome =
+  /** Again after `delayMs`, by default after the backoff; counts as an attempt. */
+  | { readonly kind: 'retry'; readonly delayMs?: number }
+  | { readonly kind: 'dead-letter'; readonly reason: string }
+  /** Acknowledged, as if it had succeeded. */
+  | { readonly kind: 'drop' };
+
+/** Property of an error that says so. Registered, so that two copies of this package in one process understand each other. */
+export const OUTCOME: unique symbol = Symbol.for('nestjs-redis-streams:outcome') as never;
+
+/** Undefined: the consumer's retry options decide. */
+export function outcomeOf(thrown: unknown): Outcome | undefined {
+  return typeof thrown === 'object' && thrown !== null ? (thrown as { [OUTCOME]?: Outcome })[OUTCOME] : undefined;
+}

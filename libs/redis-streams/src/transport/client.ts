@@ -1,0 +1,256 @@
+import { Logger } from '@nestjs/common';
+import { ClientProxy, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
+import { Observable } from 'rxjs';
+import { RedisStreamsEngine } from '../engine.js';
+import { ClosedError, toError } from '../errors/index.js';
+import { RawJson } from '../handling/raw-json.js';
+import type { RedisStreamsEventMap } from '../observability/events.js';
+import type { RedisStreamsOptions } from '../options.js';
+import { Codec, type Encoded } from './codec.js';
+import { cancelRequest } from './cancels.js';
+import { EventSender } from './event-sender.js';
+import { HEADER } from './headers.js';
+import { resolveTransport, type ResolvedTransport } from './options.js';
+import { RedisStreamsRecord, type RecordOptions } from './record.js';
+import { ReplyInbox } from './reply-inbox.js';
+import { RequestQueues } from './requests.js';
+import { statusOf, type RedisStreamsStatus } from './status.js';
+import { type ReplyReading, Teller } from './teller.js';
+
+/** As the module's, for `ClientsModule.register([{ name, customClass: RedisStreamsClient, options }])`. `engine`: the module's own, when it is given by the module. */
+export interface RedisStreamsClientOptions extends RedisStreamsOptions {
+  readonly engine?: RedisStreamsEngine;
+}
+
+/** Of one `connect` to the `close` after it. */
+interface Session {
+  readonly engine: RedisStreamsEngine;
+  readonly events: EventSender;
+  readonly requests: RequestQueues;
+  readonly inbox: ReplyInbox;
+}
+
+const NONE: RecordOptions = {};
+
+/** Sends events and requests. Connects at the first of them; after `close` the next one connects again. */
+export class RedisStreamsClient extends ClientProxy<Record<string, (event: never) => void>> {
+  private readonly logger = new Logger(RedisStreamsClient.name);
+  private readonly transport: ResolvedTransport;
+  private readonly codec: Codec;
+  private readonly given: RedisStreamsEngine | undefined;
+  private readonly engineOptions: RedisStreamsOptions;
+  private readonly hasSerializer: boolean;
+  private readonly reading: ReplyReading;
+  private session: Session | undefined;
+  private connecting: Promise<void> | undefined;
+  private closing: Promise<void> | undefined;
+  /** What is to be taken back at the end: an engine of the module's lives on. */
+  private ends: Array<() => void> = [];
+  private readonly listeners: Array<(engine: RedisStreamsEngine) => () => void> = [];
+
+  /** @throws InvalidOptionsError with every problem found */
+  constructor({ engine, ...options }: RedisStreamsClientOptions = {}) {
+    super();
+    this.transport = resolveTransport(options.transport);
+    this.codec = new Codec(this.transport);
+    this.engineOptions = options;
+    this.given = engine;
+    const { serializer, deserializer } = options.transport ?? {};
+    this.hasSerializer = serializer !== undefined;
+    this.initializeSerializer({ serializer } as never);
+    this.initializeDeserializer({ deserializer } as never);
+    this.reading = { codec: this.codec, hasDeserializer: deserializer !== undefined, deserialize: (value) => this.deserializer.deserialize(value) };
+  }
+
+  /** What `ClientsModule` takes is a client of any status: that is why the base does not have this type. */
+  override get status(): Observable<RedisStreamsStatus> {
+    return super.status as Observable<RedisStreamsStatus>;
+  }
+
+  /** Resolves when Redis answers. Needs not be called: sending does it. @throws ConnectionError | InvalidOptionsError */
+  connect(): Promise<void> {
+    this.connecting ??= this.open().catch((error: unknown) => {
+      this.connecting = undefined;
+      throw error;
+    });
+    return this.connecting;
+  }
+
+  /** Sends what waits, fails requests that are open, deletes the stream of their replies. Idempotent; bounded. */
+  close(): Promise<void> {
+    this.closing ??= this.end().finally(() => (this.closing = undefined));
+    return this.closing;
+  }
+
+  /**
+   * Sent at once, whether or not anybody subscribes; emits and completes when Redis has the event. An error nobody subscribes
+   * to is logged. @throws as {@link emitAsync}, through the Observable
+   */
+  override emit<Result = unknown, Input = unknown>(pattern: unknown, data: Input): Observable<Result> {
+    if (isNil(pattern) || isNil(data)) return super.emit(pattern, data); // which knows what to say of it
+    let isHeard = false;
+    const sent = this.emitAsync(pattern, data);
+    sent.catch((error: unknown) => isHeard || this.logger.warn(`the event ${this.routeOf(pattern)} could not be sent: ${toError(error).message}`));
+    return new Observable<Result>((subscriber) => {
+      isHeard = true;
+      sent.then(
+        () => {
+          subscriber.next(undefined as Result);
+          subscriber.complete();
+        },
+        (error: unknown) => subscriber.error(error),
+      );
+    });
+  }
+
+  /**
+   * As `emit`, without an Observable: resolves when Redis has the event.
+   * @throws BackpressureError | ConnectionError | ReplicationError | PartitionFullError | InvalidOptionsError (data that cannot be sent) | ClosedError
+   */
+  emitAsync(pattern: unknown, data: unknown): Promise<void> {
+    try {
+      return this.dispatchEvent(this.packetOf(pattern, data));
+    } catch (error) {
+      return Promise.reject(toError(error));
+    }
+  }
+
+  /** Events of the engine by name, such as `connection.error`. */
+  override on<K extends keyof RedisStreamsEventMap>(event: K, callback: (event: RedisStreamsEventMap[K]) => void): void;
+  override on(event: string, callback: (event: never) => void): void;
+  override on(event: string, callback: (event: never) => void): void {
+    const listen = (engine: RedisStreamsEngine): (() => void) => engine.events.on(event as keyof RedisStreamsEventMap, callback as () => void);
+    this.listeners.push(listen);
+    if (this.session) this.ends.push(listen(this.session.engine));
+  }
+
+  /** The engine underneath. @throws Error before `connect` */
+  override unwrap<T = RedisStreamsEngine>(): T {
+    if (!this.session) throw new Error('Not initialized. Please call the "connect" method first.');
+    return this.session.engine as T;
+  }
+
+  protected override dispatchEvent<T = void>(packet: ReadPacket): Promise<T> {
+    const { data, options } = unwrapped(packet.data);
+    const { key, id, delayMs, ttlMs } = options;
+    const go = ({ text, codec }: Encoded): Promise<T> => {
+      const event = { data: new RawJson(text), headers: headersOf(packet, options, codec, ttlMs), key, id, delayMs };
+      const pattern = this.routeOf(packet.pattern);
+      if (this.session) return this.session.events.send(pattern, event) as Promise<T>;
+      return this.at().then(({ events }) => events.send(pattern, event)) as Promise<T>;
+    };
+    const encoded = this.encode({ ...packet, data });
+    return encoded instanceof Promise ? encoded.then(go) : go(encoded);
+  }
+
+  protected override publish(packet: ReadPacket & Partial<PacketId>, tell: (packet: WritePacket) => void): () => void {
+    let teardown = (): void => undefined;
+    let isOver = false;
+    this.request(packet, tell, () => isOver).then(
+      (cancel) => (isOver ? cancel() : (teardown = cancel)),
+      (error: unknown) => isOver || tell({ err: error, isDisposed: true }),
+    );
+    return () => {
+      isOver = true;
+      teardown();
+    };
+  }
+
+  /** @returns what to do when nobody waits for the reply any more */
+  private async request(packet: ReadPacket, tell: (packet: WritePacket) => void, isOver: () => boolean): Promise<() => void> {
+    const { data, options } = unwrapped(packet.data);
+    const pattern = this.routeOf(packet.pattern);
+    const session = await this.at();
+    const { inbox, requests } = session;
+    await inbox.start();
+    const { text, codec } = await this.encode({ ...packet, data });
+    const producer = requests.get(pattern) ?? (await requests.find(pattern));
+    if (isOver()) return () => undefined;
+    const { requestTimeoutMs } = this.transport;
+    const cancel = (id: string): void => void cancelRequest(session.engine.partsOf(this.transport.connection).redis, this.transport.namespace, inbox.key, id);
+    const id = inbox.add(new Teller(pattern, this.reading, tell), requestTimeoutMs, cancel);
+    const headers = { ...headersOf(packet, options, codec, options.ttlMs ?? (requestTimeoutMs || undefined)), [HEADER.replies]: inbox.key, [HEADER.request]: id };
+    const { key, delayMs, id: messageId } = options;
+    producer.send(new RawJson(text), { headers, ...(key !== undefined && { key }), ...(delayMs !== undefined && { delayMs }), ...(messageId !== undefined && { id: messageId }) })
+      .catch((error: unknown) => inbox.fail(id, error));
+    return () => {
+      if (inbox.remove(id)) cancel(id);
+    };
+  }
+
+  private encode(packet: ReadPacket): Encoded | Promise<Encoded> {
+    if (!this.hasSerializer) return this.codec.encode(packet.data);
+    return Promise.resolve(this.serializer.serialize(packet) as unknown).then((made) => this.codec.encodePacket(made));
+  }
+
+  private async at(): Promise<Session> {
+    if (!this.session) await this.connect();
+    if (!this.session) throw new ClosedError('the client');
+    return this.session;
+  }
+
+  private async open(): Promise<void> {
+    await this.closing;
+    await this.codec.load();
+    const { transport } = this;
+    const engine = this.given ?? new RedisStreamsEngine(this.engineOptions);
+    // The module closes its engine after everybody's hooks: it takes this client along.
+    this.ends = [
+      ...this.listeners.map((listen) => listen(engine)),
+      statusOf(engine.events, transport.connection, (status) => this._status$.next(status)),
+      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
+    ];
+    try {
+      if (!this.given) await engine.start();
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
+    const { redis } = engine.partsOf(transport.connection);
+    this.session = { engine, events: new EventSender(engine, transport), requests: new RequestQueues(engine, transport), inbox: new ReplyInbox(redis, engine.events, transport.namespace) };
+    this._status$.next('connected');
+  }
+
+  private async end(): Promise<void> {
+    await this.connecting?.catch(() => undefined);
+    const { session } = this;
+    this.session = undefined;
+    this.connecting = undefined;
+    for (const end of this.ends) end();
+    this.ends = [];
+    if (!session) return;
+    session.requests.close();
+    await session.inbox.close();
+    // The module closes its own engine, last of all.
+    if (!this.given) await session.engine.stop();
+    this._status$.next('disconnected');
+  }
+
+  private packetOf(pattern: unknown, data: unknown): ReadPacket {
+    // Nest 12 has a hook there for instrumentation; in 11 there is none.
+    return typeof this.createPacket === 'function' ? this.createPacket(pattern, data) : { pattern, data };
+  }
+
+  private routeOf(pattern: unknown): string {
+    return typeof pattern === 'string' ? pattern : this.normalizePattern(pattern as never);
+  }
+}
+
+function unwrapped(data: unknown): { readonly data: unknown; readonly options: RecordOptions } {
+  return data instanceof RedisStreamsRecord ? { data: data.data as unknown, options: data.options } : { data, options: NONE };
+}
+
+function headersOf(packet: ReadPacket, { headers }: RecordOptions, codec: string | undefined, ttlMs: number | undefined): Record<string, string> | undefined {
+  const { metadata } = packet as { readonly metadata?: Readonly<Record<string, string>> };
+  if (!headers && codec === undefined && ttlMs === undefined && !metadata) return undefined;
+  return {
+    ...headers,
+    ...(metadata && { [HEADER.metadata]: JSON.stringify(metadata) }),
+    ...(codec !== undefined && { [HEADER.codec]: codec }),
+    ...(ttlMs !== undefined && { [HEADER.ttl]: String(Math.ceil(ttlMs)) }),
+  };
+}
+
+function isNil(value: unknown): boolean {
+  return value === undefined || value === null;
+}

@@ -1,0 +1,91 @@
+import type { MessageHandler } from '@nestjs/microservices';
+import { type Outcome, outcomeOf } from '../handling/outcome.js';
+import type { RedisStreamsContext } from './context.js';
+import { RetryException } from './exceptions.js';
+import { completed, Route, type RouteHost } from './route.js';
+import type { SettledHandlers } from './settled-handlers.js';
+
+/** Events of one pattern. Several handlers are settled one by one: an attempt more runs those that have not succeeded. */
+export class EventRoute extends Route {
+  constructor(
+    pattern: string,
+    host: RouteHost,
+    private readonly handlers: readonly MessageHandler[],
+    private readonly settled: SettledHandlers,
+  ) {
+    super(pattern, host);
+  }
+
+  protected async handle(raw: unknown, context: RedisStreamsContext): Promise<void> {
+    const { handlers } = this;
+    const read = this.read(raw, context);
+    const data = read instanceof Promise ? ((await read) as unknown) : read;
+    if (handlers.length === 1) {
+      try {
+        await completed(handlers[0]!, data, context);
+      } catch (thrown) {
+        throw asError(thrown);
+      }
+      return;
+    }
+    await this.handleAll(data, context);
+  }
+
+  private async handleAll(data: unknown, context: RedisStreamsContext): Promise<void> {
+    const { handlers, settled } = this;
+    const before = context.attempt > 1 ? await settled.of(context, handlers.length) : [];
+    const outcomes = await Promise.all(
+      handlers.map(async (handler, i): Promise<unknown> => {
+        if (before.includes(i)) return undefined;
+        try {
+          await completed(handler, data, context);
+          return undefined;
+        } catch (thrown) {
+          return asError(thrown);
+        }
+      }),
+    );
+    const open = outcomes.filter((error) => error !== undefined && outcomeOf(error)?.kind !== 'drop');
+    if (open.length === 0) {
+      if (before.length > 0) await settled.forget(context);
+      return;
+    }
+    const again = open.filter((error) => outcomeOf(error)?.kind !== 'dead-letter');
+    // One that wants the dead letter keeps no other from its next attempt; asked again then, it is heard when it is the last.
+    const done = outcomes.flatMap((error, i) => (error === undefined || outcomeOf(error)?.kind === 'drop' ? [i] : []));
+    if (again.length === 0) {
+      await settled.forget(context);
+      throw open[0];
+    }
+    await settled.note(context, handlers.length, done);
+    throw again.length === 1 ? again[0] : together(again as Error[]);
+  }
+}
+
+/** One error for several: the longest of the delays they ask for. */
+function together(errors: readonly Error[]): Error {
+  const message = `${errors.length} handlers failed: ${errors.map((error) => error.message).join('; ')}`;
+  const cause = new AggregateError(errors, message);
+  const delays = errors.flatMap((error) => delayOf(outcomeOf(error)));
+  return delays.length > 0 ? new RetryException(message, { delayMs: Math.max(...delays), cause }) : new Error(message, { cause });
+}
+
+function delayOf(outcome: Outcome | undefined): number[] {
+  return outcome?.kind === 'retry' && outcome.delayMs !== undefined ? [outcome.delayMs] : [];
+}
+
+/** Nest's filters make plain objects of what is thrown: `{ status, message }`. */
+export function asError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  const message = typeof thrown === 'object' && thrown !== null && 'message' in thrown ? (thrown as { message: unknown }).message : thrown;
+  return new Error(typeof message === 'string' ? message : safely(message), { cause: thrown });
+}
+
+function safely(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return `a thrown ${typeof value}`;
+  }
+}
+

@@ -1,0 +1,32 @@
+import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import type { Headers } from '../handling/headers.js';
+import { checkKeys, describe } from '../keys/names.js';
+import { RESERVED } from './headers.js';
+
+export interface RecordOptions {
+  /** Events of one key are handled in order where the pattern has `partitions`; elsewhere they lie in one shard. */
+  readonly key?: string;
+  /** Strings by name. Names beginning with `nrs-` are the transport's. */
+  readonly headers?: Headers;
+  /** Not before so many milliseconds from now. Not where the pattern has `partitions`. */
+  readonly delayMs?: number;
+  /** Another message of this id within ten minutes is not stored. Not where the pattern has `partitions`. */
+  readonly id?: string;
+  /** Not run any more when it is so old; from the moment it is due. Default: never; of a request: `requestTimeoutMs`. */
+  readonly ttlMs?: number;
+}
+
+/** Data with options, for `client.emit(pattern, new RedisStreamsRecord(data, { key }))` and `client.send`. */
+export class RedisStreamsRecord<T = unknown> {
+  /** @throws InvalidOptionsError */
+  constructor(
+    readonly data: T,
+    readonly options: RecordOptions = {},
+  ) {
+    const problems: OptionProblem[] = checkKeys(options, ['key', 'headers', 'delayMs', 'id', 'ttlMs'], 'record');
+    const { headers = {}, ttlMs } = options;
+    for (const name of Object.keys(headers)) if (name.toLowerCase().startsWith(RESERVED)) problems.push({ path: `record.headers.${name}`, message: `must not begin with "${RESERVED}", which is for the transport` });
+    if (ttlMs !== undefined && !(typeof ttlMs === 'number' && ttlMs >= 1)) problems.push({ path: 'record.ttlMs', message: `must be a number of milliseconds from 1 (got ${describe(ttlMs)})` });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+  }
+}

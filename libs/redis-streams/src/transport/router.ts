@@ -1,0 +1,55 @@
+import type { RedisStreamsEngine } from '../engine.js';
+import type { Headers } from '../handling/headers.js';
+import { RawJson } from '../handling/raw-json.js';
+import { ROUTERS, UNROUTED } from '../keys/transport-keys.js';
+import type { QueueConsumer } from '../queue/consumer.js';
+import type { QueueContext } from '../queue/handler-types.js';
+import { DeadLetterException, RetryException } from './exceptions.js';
+import { HEADER } from './headers.js';
+import type { ResolvedTransport } from './options.js';
+import { Targets } from './targets.js';
+
+/** A service may be starting: looked for again after so long, and so often, before the event is a dead letter. */
+const AGAIN_MS = 1_000;
+const ATTEMPTS = 10;
+
+/**
+ * Takes up the events whose pattern nobody handled as far as their sender knew. By now somebody may; otherwise they become dead
+ * letters of the queue `unrouted`, and a replay from there looks again. Every server runs one, in one group.
+ */
+export class Router {
+  private readonly targets: Targets;
+  private consumer: QueueConsumer | undefined;
+
+  constructor(
+    private readonly engine: RedisStreamsEngine,
+    private readonly transport: ResolvedTransport,
+  ) {
+    this.targets = new Targets(engine, transport);
+  }
+
+  async start(): Promise<void> {
+    const { engine, transport: { namespace, connection } } = this;
+    await engine.queues(connection).register({ name: UNROUTED, namespace });
+    this.consumer = await engine.runQueueConsumer(
+      { queue: UNROUTED, namespace, connection, group: ROUTERS, ack: 'auto', retry: { maxAttempts: ATTEMPTS, initialMs: AGAIN_MS, factor: 1, jitter: 0 } },
+      { message: (data, context) => this.route(data, context) },
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (this.consumer) await this.engine.release(this.consumer);
+  }
+
+  private async route(data: unknown, context: QueueContext): Promise<void> {
+    const { [HEADER.pattern]: pattern, [HEADER.key]: key, ...headers } = context.headers;
+    if (pattern === undefined) throw new DeadLetterException('no-pattern', { message: `it has no header ${HEADER.pattern}` });
+    const target = await this.targets.find(pattern);
+    if (!target) {
+      if (context.attempt < ATTEMPTS) throw new RetryException(`nobody handles the event ${pattern} yet`, { delayMs: AGAIN_MS });
+      throw new DeadLetterException('unknown-pattern', { message: `nobody handles the event ${pattern}` });
+    }
+    // Under its own id here, so that a router that dies in between does not send it twice.
+    await target.send({ data: new RawJson(JSON.stringify(data)), headers: headers as Headers, key, id: context.messageId ?? `unrouted-${context.shard}-${context.id}`, delayMs: undefined });
+  }
+}

@@ -1,0 +1,156 @@
+import type { RedisStreamsEngine } from '../engine.js';
+import { InvalidOptionsError, type OptionProblem, PatternMismatchError } from '../errors/index.js';
+import { fullName } from '../keys/partition-keys.js';
+import { eventName, nameOfRoute, requestName, RESPONDERS } from '../keys/transport-keys.js';
+import type { PatternOptions } from '../options-transport.js';
+import type { PartitionConsumer } from '../partition/consumer.js';
+import type { PartitionContext } from '../partition/types.js';
+import type { QueueConsumer } from '../queue/consumer.js';
+import type { QueueContext } from '../queue/handler-types.js';
+import { Broadcasts } from './broadcasts.js';
+import { Cancels } from './cancels.js';
+import { Codec, type Encoded } from './codec.js';
+import { EventRoute } from './event-route.js';
+import { patternOptions, type ResolvedTransport } from './options.js';
+import { ReplyWriter } from './reply-writer.js';
+import { RequestRoute, type RequestHost } from './request-route.js';
+import type { RouteHost } from './route.js';
+import { Router } from './router.js';
+import type { Handlers } from './server.js';
+import { ServerClock } from './server-clock.js';
+import { LocalSettledHandlers, StoredSettledHandlers } from './settled-handlers.js';
+
+const DEFAULT_ATTEMPTS = 5;
+
+/** What Nest's Server does for it. */
+export interface ServerHooks {
+  hooked: RouteHost['hooked'];
+  deserialize?: RouteHost['deserialize'];
+  /** Of a whole reply, with the user's serializer. */
+  serialize?(reply: unknown): Promise<unknown>;
+}
+
+/** From `listen` to `close`: a consumer for each pattern. */
+export class ServerRun {
+  private readonly consumers: Array<QueueConsumer | PartitionConsumer> = [];
+  private readonly host: RequestHost;
+  private readonly clock: ServerClock;
+  private readonly codec: Codec;
+  private readonly writer: ReplyWriter;
+  private readonly cancels: Cancels;
+  private readonly router: Router;
+  private broadcasts: Broadcasts | undefined;
+
+  constructor(
+    private readonly engine: RedisStreamsEngine,
+    private readonly transport: ResolvedTransport,
+    private readonly handlers: Handlers,
+    hooks: ServerHooks,
+  ) {
+    const { connection, namespace, maxBytes } = transport;
+    const { redis } = engine.partsOf(connection);
+    const codec = (this.codec = new Codec(transport));
+    const clock = (this.clock = new ServerClock(redis));
+    const writer = (this.writer = new ReplyWriter(redis, engine.timings.commandTimeoutMs * 2));
+    const cancels = (this.cancels = new Cancels(redis, namespace));
+    this.router = new Router(engine, transport);
+    const { hooked, deserialize, serialize } = hooks;
+    const encodeReply = serialize
+      ? (reply: unknown): Promise<Encoded> => serialize(reply).then((packet) => codec.encodePacket(packet))
+      : (reply: { readonly response?: unknown; readonly err?: unknown }): Encoded => codec.encode('err' in reply ? reply.err : reply.response);
+    this.host = { codec, clock, events: engine.events, maxBytes, deserialize, hooked, writer, cancels, encodeReply };
+  }
+
+  /** @throws InvalidOptionsError | PatternMismatchError | QueueMismatchError | StreamMismatchError | ConnectionError */
+  async start(): Promise<void> {
+    const routes = this.plan();
+    await this.codec.load();
+    await this.clock.start();
+    if (this.handlers.requests.size > 0) this.cancels.listen();
+    const started = await Promise.allSettled([...routes.map((start) => start()), this.router.start()]);
+    for (const result of started) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.consumers.map((consumer) => this.engine.release(consumer)), this.router.stop()]);
+    await this.broadcasts?.stop();
+    this.cancels.stop();
+    this.clock.stop();
+    await this.writer.flush();
+  }
+
+  /** What is to be started; everything that is wrong is said at once, before anything is. */
+  private plan(): Array<() => Promise<void>> {
+    const problems: OptionProblem[] = [];
+    const starts: Array<() => Promise<void>> = [];
+    const named = (pattern: string): string => {
+      const name = nameOfRoute(pattern);
+      if (name === undefined) problems.push({ path: `pattern ${pattern}`, message: 'is too long to name a stream (190 characters, and two more for each that is none of A-Z a-z 0-9 . -): choose a shorter one' });
+      return name ?? '';
+    };
+    for (const [pattern, handlers] of this.handlers.events) {
+      const name = named(pattern);
+      const options = handlers.map((handler) => patternOptions(handler.extras, `event ${pattern}`, true));
+      problems.push(...options.flatMap((each) => each.problems));
+      for (const broadcast of [false, true]) {
+        const those = handlers.filter((_, i) => (options[i]!.value.broadcast ?? false) === broadcast);
+        if (those.length === 0) continue;
+        const given = options.map(({ value }) => value).filter((value) => (value.broadcast ?? false) === broadcast);
+        const tuning: PatternOptions = Object.assign({}, ...given) as PatternOptions;
+        if (new Set(given.map(({ partitions }) => partitions)).size > 1) problems.push({ path: `event ${pattern}`, message: 'has handlers with different `partitions`; say the same for each' });
+        starts.push(() => this.startEvents(pattern, name, those, tuning));
+      }
+    }
+    for (const [pattern, handler] of this.handlers.requests) {
+      const name = named(pattern);
+      const { value, problems: wrong } = patternOptions(handler.extras, `request ${pattern}`, false);
+      problems.push(...wrong);
+      starts.push(() => this.startRequests(pattern, name, handler, value));
+    }
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    return starts;
+  }
+
+  private async startEvents(pattern: string, name: string, handlers: Handlers['events'] extends ReadonlyMap<string, infer H> ? H : never, { partitions, broadcast, ...own }: PatternOptions): Promise<void> {
+    const { engine, transport } = this;
+    const { namespace, connection, shards, service = '' } = transport;
+    const stream = eventName(name);
+    const full = fullName(namespace, stream);
+    const { queueRegistry, registry } = engine.partsOf(connection);
+    const tuning = { ...transport.events, ...own };
+    const there = { ordered: 'in order, in a partitioned stream', queued: 'in a queue' };
+    if (partitions !== undefined) {
+      if (await queueRegistry.find(full)) throw new PatternMismatchError(pattern, there.ordered, there.queued);
+      await engine.partitions(connection).register({ name: stream, namespace, partitions, ...(shards !== undefined && { shards: Math.min(shards, partitions) }) });
+      const route = new EventRoute(pattern, this.host, handlers, new LocalSettledHandlers());
+      const { prefetch: _, ...partitionTuning } = tuning;
+      const handler = { message: (data: unknown, context: PartitionContext) => route.message(data, context) };
+      this.consumers.push(await engine.runPartitionConsumer({ stream, namespace, connection, group: service, ...partitionTuning }, handler));
+      return;
+    }
+    if (await registry.find(full)) throw new PatternMismatchError(pattern, there.queued, there.ordered);
+    await engine.queues(connection).register({ name: stream, namespace, ...(shards !== undefined && { shards }) });
+    const queue = (await queueRegistry.find(full))!;
+    const route = new EventRoute(pattern, this.host, handlers, new StoredSettledHandlers(engine.partsOf(connection).redis, queue));
+    const handler = { message: (data: unknown, context: QueueContext) => route.message(data, context) };
+    const group = broadcast ? this.broadcasting({ queue: stream, namespace }) : service;
+    this.consumers.push(await engine.runQueueConsumer({ queue: stream, namespace, connection, group, ...tuning, ...(broadcast && { startFrom: 'latest' as const }) }, handler));
+  }
+
+  private async startRequests(pattern: string, name: string, handler: Handlers['requests'] extends ReadonlyMap<string, infer H> ? H : never, own: PatternOptions): Promise<void> {
+    const { engine, transport } = this;
+    const { namespace, connection, shards } = transport;
+    const queue = requestName(name);
+    await engine.queues(connection).register({ name: queue, namespace, ...(shards !== undefined && { shards }) });
+    const tuning = { ...transport.requests, ...(own.concurrency !== undefined && { prefetch: own.concurrency }), ...own };
+    const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? DEFAULT_ATTEMPTS);
+    this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ...tuning }, { message: (data, context) => route.message(data, context) }));
+  }
+
+  private broadcasting(ref: { readonly queue: string; readonly namespace: string }): string {
+    const { engine, transport } = this;
+    this.broadcasts ??= new Broadcasts(engine, transport.connection, transport.service ?? '', engine.timings.session.ttlMs * 2, (error, during) => engine.events.emit('error', { error, context: { connection: transport.connection, during } }));
+    this.broadcasts.add(ref);
+    return this.broadcasts.group;
+  }
+}
