@@ -120,7 +120,7 @@ function withProviders(definition: DynamicModule, connections: readonly string[]
     ...definition,
     providers: [...(definition.providers ?? []), ...CORE, ...named.flatMap(services)],
     exports: [
-      RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, RedisStreamsServer, LeaseService, PartitionService, FanoutService, QueueService, DeadLetterService,
+      REDIS_STREAMS_OPTIONS, RedisStreamsEngine, RedisStreamsEvents, RedisStreamsHealth, RedisStreamsServer, LeaseService, PartitionService, FanoutService, QueueService, DeadLetterService,
       ...[DEFAULT_CONNECTION, ...named].flatMap((name) => [getLeasesToken(name), getPartitionsToken(name), getFanoutToken(name), getQueuesToken(name), getDeadLettersToken(name)]),
     ],
   };
