@@ -7,8 +7,14 @@ const WORKER = new URL('./worker.js', import.meta.url);
 export class Member extends WorkerProcess<Report, Command> {
   static async spawn(config: PartitionWorkerConfig): Promise<Member> {
     const member = new Member(config.name, Member.start<Report>(WORKER, config, config.label));
-    await member.first('ready', 20_000, 'its start');
+    await member.first(config.onCall === true ? 'loaded' : 'ready', 20_000, 'its start');
     return member;
+  }
+
+  /** One that was only loaded begins; resolves when it has joined. */
+  async begin(): Promise<void> {
+    this.send({ type: 'start' });
+    await this.first('ready', 20_000, 'its start');
   }
 
   /** Its latest session. */

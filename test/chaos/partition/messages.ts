@@ -18,6 +18,8 @@ export interface PartitionWorkerConfig {
   readonly ttlMs: number;
   readonly mode: Mode;
   readonly tuning: PartitionTuning;
+  /** Loads everything, says so, and begins when it is told to. */
+  readonly onCall?: boolean;
 }
 
 /** How a poisonous message ends its process. */
@@ -32,10 +34,11 @@ export interface Task {
   readonly poison?: Poison;
 }
 
-export type Command = { readonly type: 'stop' };
+export type Command = { readonly type: 'stop' } | { readonly type: 'start' };
 
 /** Times are server milliseconds (see clock.ts). */
 export type Report =
+  | { readonly type: 'loaded' }
   | { readonly type: 'ready'; readonly session: string; readonly at: number }
   | { readonly type: 'joined'; readonly session: string; readonly at: number }
   | { readonly type: 'left'; readonly at: number }

@@ -43,7 +43,9 @@ events.on('partition.terminated', ({ reason }) => report({ type: 'terminated', r
 
 engine.addPartitionConsumer({ stream: config.stream, group: config.group, ...config.tuning, ack: config.mode === 'manual' ? 'manual' : 'auto', ...(config.mode === 'batch' ? { batch: 8 } : {}) }, work.handlers());
 
+let begin = (): void => undefined;
 process.on('message', ({ type }: Command) => {
+  if (type === 'start') begin();
   if (type !== 'stop') return;
   void engine.stop().then(
     () => report({ type: 'stopped' }),
@@ -55,5 +57,10 @@ process.on('message', ({ type }: Command) => {
   });
 });
 
+if (config.onCall === true) {
+  const called = new Promise<void>((resolve) => (begin = resolve));
+  report({ type: 'loaded' });
+  await called;
+}
 await engine.start();
 report({ type: 'ready', session, at: now() });

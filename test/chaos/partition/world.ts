@@ -15,6 +15,9 @@ import type { Mode } from './messages.js';
 export const STREAM = 'chaos';
 export const GROUP = 'workers';
 
+/** Of this run so far: a scenario may have several worlds. */
+let dumps = 0;
+
 export interface WorldOptions {
   readonly partitions: number;
   readonly ttlMs: number;
@@ -85,17 +88,27 @@ export class PartitionWorld {
   }
 
   /** Starts a member; under a new name unless it takes over a dead one's. */
-  async spawn({ name, tuning }: { name?: string; tuning?: PartitionTuning } = {}): Promise<Member> {
+  async spawn(options: { name?: string; tuning?: PartitionTuning } = {}): Promise<Member> {
+    const member = await this.load(options, false);
+    this.members.push(member);
+    return member;
+  }
+
+  /** A process that has loaded everything and waits for `enter`. */
+  load({ name, tuning }: { name?: string; tuning?: PartitionTuning }, onCall = true): Promise<Member> {
     const { rng } = this.context;
     const label = `w${++this.labels}`;
-    const member = await Member.spawn({
+    return Member.spawn({
       name: name ?? label, label, stream: STREAM, group: GROUP, connection: connectionTo(this.topology),
       clockPort: this.server.port, ledgerPort: this.ledger.port, ttlMs: this.options.ttlMs,
-      mode: rng.pick(this.options.modes ?? ['auto']), tuning: { ...this.options.tuning, ...tuning },
-    });
+      mode: rng.pick(this.options.modes ?? ['auto']), tuning: { ...this.options.tuning, ...tuning }, onCall,
+    }).then((member) => (this.spawned.push(member), member));
+  }
+
+  /** One that was loaded takes part. */
+  async enter(member: Member): Promise<void> {
     this.members.push(member);
-    this.spawned.push(member);
-    return member;
+    await member.begin();
   }
 
   spawnMany(count: number): Promise<Member[]> {
@@ -177,7 +190,7 @@ export class PartitionWorld {
   private async dump(file: string): Promise<void> {
     const entries = (await this.ledger.entries()).map((entry) => lineOf(entry).join(' '));
     const reports = this.spawned.flatMap(({ process }) => process.messages.map((report) => `${process.label} ${JSON.stringify(report)}`));
-    await writeFile(file, `${[...reports, ...entries].join('\n')}\n`);
+    await writeFile(dumps++ === 0 ? file : `${file}.${dumps}`, `${[...reports, ...entries].join('\n')}\n`);
   }
 }
 

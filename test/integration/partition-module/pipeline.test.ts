@@ -212,6 +212,8 @@ describe('PartitionService', () => {
     const group = { stream: 'steered', group: 'g' };
     await waitUntil(async () => (await service.assignment(group)).settled, { what: 'the group has settled' });
     expect(await service.members(group)).toEqual([expect.objectContaining({ name: 'op', target: [0, 1, 2], owned: [0, 1, 2] })]);
+    // Granted, says the server; taken up a moment later.
+    await waitUntil(() => service.consumer(group)?.owned().length === 3, { what: 'they are taken up' });
     expect(service.consumer(group)?.owned().map(({ partition }) => partition).toSorted()).toEqual([0, 1, 2]);
     await service.producer('steered').send({ partition: 0, data: 0 });
     await committed(app, 'steered');

@@ -128,15 +128,74 @@ describe('Coordinator', () => {
     expectSettled(g, [...members, second]);
     await end([...members, second]);
     // The very grant is lost.
-    const again = await started(4, 1);
+    const again = new FakeGroup(4);
     let granting = true;
-    again.group.fate = (what, session) => (what === 'sync' && session.startsWith('m1') && granting && again.group.planned === again.group.generation && again.members[0]!.held.size === 2 ? (granting = false, 'lost') : 'ok');
-    const late = new FakeMember(again.group, 'm1', TTL);
-    late.join();
+    again.fate = (what) => (what === 'sync' && granting && again.planned === 1 ? (granting = false, 'lost') : 'ok');
+    const alone = new FakeMember(again, 'm0', TTL);
+    alone.join();
     await pass(1_000);
-    expectSettled(again.group, [...again.members, late]);
-    expect(late.granted.map(({ from }) => from)).toContain('regranted');
-    await end([...again.members, late]);
+    expectSettled(again, [alone]);
+    expect(alone.granted.map(({ from }) => from)).toEqual(['regranted', 'regranted', 'regranted', 'regranted']);
+    await end([alone]);
+  });
+
+  it('what is given back is its next owner\'s in the same call; when the ring that says so is lost, the next look says it', async () => {
+    const { group: g, members } = await started(4, 1);
+    const second = new FakeMember(g, 'm1', TTL);
+    second.join();
+    await pass(60);
+    expectSettled(g, [...members, second]);
+    expect(second.granted.map(({ from }) => from)).toEqual(['free', 'free']);
+    g.bellTravel = (message) => (message.startsWith('granted') ? undefined : 1);
+    const third = new FakeMember(g, 'm2', TTL);
+    third.join();
+    await pass(60);
+    expect(third.held.size).toBe(0);
+    await pass(TTL);
+    expectSettled(g, [...members, second, third]);
+    expect(third.granted.map(({ from }) => from)).toEqual(['regranted']);
+    await end([...members, second, third]);
+  });
+
+  it('a ring that grants what a later look was granted, or has given up, is too late', async () => {
+    const { group: g, members: [first] } = await started(4, 1) as { group: FakeGroup; members: [FakeMember] };
+    g.bellTravel = (message) => (message.startsWith('granted') ? 500 : 1);
+    const second = new FakeMember(g, 'm1', TTL);
+    second.join();
+    await pass(100);
+    expect([first.held.size, second.held.size]).toEqual([2, 0]);
+    // Away again before it has heard: what is its own without its knowing goes back.
+    second.drainMs = () => 1;
+    await Promise.all([second.leave(), pass(400)]);
+    expectSettled(g, [first]);
+    await pass(1_000);
+    expect(second.granted).toEqual([]);
+    expectSettled(g, [first]);
+    await end([first]);
+  });
+
+  it('one that leaves goes on with what it has until the others know who is to have it', async () => {
+    const { group: g, members } = await started(4, 2);
+    const [leaver, rest] = members as [FakeMember, FakeMember];
+    for (const member of members) member.revoked.length = 0;
+    g.travel = () => 50; // perhaps a look is under way; then one, the roster and the plan, there and back
+    const left = leaver.leave();
+    await pass(200);
+    expect(leaver.revoked).toEqual([]);
+    await pass(200);
+    expect(leaver.revoked).toHaveLength(1);
+    expect(g.planned).toBe(g.generation);
+    await pass(1_000);
+    await left;
+    expectSettled(g, [rest]);
+    // Nobody answers: then not for ever.
+    g.fate = () => 'refused';
+    const stopped = rest.leave();
+    await pass(600);
+    expect(rest.revoked).toHaveLength(1);
+    g.fate = () => 'ok';
+    await pass(3_000);
+    await stopped;
   });
 
   it('a look that was sent twice, and whose first answer is lost, is made again at once', async () => {

@@ -12,8 +12,10 @@ export class CommitDraft {
   mark: CommitItem['mark'];
   private parked: Parked[] = [];
   private sequence = 0;
+  private answered = 0;
   private passed = 0;
-  private trimmedPassed = 0;
+  /** Below zero: what owners before this one have committed may wait to be trimmed. */
+  private trimmedPassed = -1;
   /** Entries read before the window began (NaN: unknown), and what was dropped unread by then; the server corrects them. */
   private entriesBefore: number;
   private dropped: string;
@@ -44,6 +46,11 @@ export class CommitDraft {
   /** Committed messages wait to be trimmed: an idle partition must not keep them until the next message. */
   get needsTrim(): boolean {
     return this.passed > this.trimmedPassed;
+  }
+
+  /** The server knows all that this draft was told of. */
+  get isStored(): boolean {
+    return this.answered === this.sequence && this.parked.length === 0 && this.mark === undefined;
   }
 
   /** Nothing was heard of the server's side for a while. */
@@ -78,6 +85,7 @@ export class CommitDraft {
         this.sampledPassed = passed;
       }
     }
+    if (item.sequence > this.answered) this.answered = item.sequence;
     this.window.committed(item.progress);
   }
 }

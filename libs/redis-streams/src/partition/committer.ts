@@ -4,8 +4,8 @@ import { sleep } from '../redis/sleep.js';
 import type { OwnedPartition } from './owned-partition.js';
 import type { CommitAnswer, CommitItem, PartitionStore } from './partition-store.js';
 
-/** Commits of a busy shard follow each other at this distance, unless read ahead runs out. */
-const GAP_MS = 5;
+/** Commits of a busy shard follow each other at this distance, unless somebody waits for one or read ahead runs out. */
+const GAP_MS = 10;
 const RETRY_MS = 100;
 const MOST = 128;
 

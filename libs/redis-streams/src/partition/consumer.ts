@@ -7,6 +7,7 @@ import { patiently } from '../redis/patiently.js';
 import { sleep } from '../redis/sleep.js';
 import { Membership } from '../session/membership.js';
 import type { ResolvedSession } from '../session/options.js';
+import { assign } from '../kernel/assignor.js';
 import { Coordinator, type Grant } from './coordinator.js';
 import { batches, singles, type DeliveryFactory } from './dispatch.js';
 import { GroupStore } from './group-store.js';
@@ -31,6 +32,9 @@ export interface PartitionConsumerContext {
   rejoined(): void;
   onError(error: Error, context: ErrorContext): void;
 }
+
+/** A server that is away is waited for elsewhere. */
+const WARM_UP_MS = 1_000;
 
 interface Parts {
   readonly group: GroupStore;
@@ -82,7 +86,25 @@ export class PartitionConsumer {
     await patiently(() => store.createGroups(this.options.startFrom), this.stopped.signal);
     if (this.stopping) return;
     this.parts = this.assemble(known, store);
+    await this.warmUp(this.parts, store);
+    if (this.stopping) return;
     await this.parts.membership.start();
+  }
+
+  /**
+   * Partitions are taken from others when this process joins, so it joins when it is ready for them: its bell is heard, its
+   * connection for reading is open, and the code on the way has run. What fails here fails again where it is told of.
+   */
+  private async warmUp({ group, reader }: Parts, store: PartitionStore): Promise<void> {
+    const done = new AbortController();
+    let stop = (): void => undefined;
+    const heard = new Promise<void>((resolve) => (stop = this.context.redis.doorbell.listen(group.keys.bell, () => resolve())));
+    const ready = Promise.all([heard, group.roster().then(({ target }) => assign(group.partitions, [...target.keys(), ''], target), () => undefined), reader.warmUp(store.keyOf(0))]);
+    this.stopped.signal.addEventListener('abort', () => done.abort(), { once: true });
+    await Promise.race([ready, sleep(WARM_UP_MS, done.signal)]);
+    done.abort();
+    // After the one that follows has begun to listen.
+    setImmediate(() => setImmediate(stop));
   }
 
   /** Finishes what runs, commits, hands over, leaves. Idempotent; bounded by twice `drainMs` and the command timeout. */
@@ -163,7 +185,7 @@ export class PartitionConsumer {
       const { holdings, membership, coordinator, reader } = parts;
       // With a seat to come back to, nobody is to take anything: then all is given back at once, when all is done.
       if (options.rejoinMs > 0) await coordinator.stop();
-      else coordinator.resign();
+      else await coordinator.resign();
       await holdings.giveBackAll('shutdown');
       await coordinator.stop();
       const session = await membership.stop();

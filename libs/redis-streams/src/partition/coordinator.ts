@@ -7,6 +7,8 @@ import type { GrantSource, GroupStore, ReleasedPartition } from './group-store.j
 /** How long the others wait for the member that plans. */
 const PLAN_MS = 1_000;
 const RETRY_MS = 100;
+/** How long one that leaves goes on working until it is known who comes after it. */
+const RESIGN_MS = 500;
 
 export interface Grant {
   readonly partition: number;
@@ -46,6 +48,8 @@ export class Coordinator {
   private leaving = false;
   private sequence = 0;
   private wanted = false;
+  /** Ends the wait of `resign`. */
+  private resigned: (() => void) | undefined;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private patience: NodeJS.Timeout | undefined;
@@ -67,6 +71,7 @@ export class Coordinator {
     if (message === 'joined' || message === 'away') return;
     // Somebody plans, and rings when it has; should it die over that, somebody else must.
     if (message === 'planning') return this.expectPlan();
+    if (message?.startsWith('granted ')) return this.given(message.split(' '));
     if (message?.startsWith('plan ')) {
       clearTimeout(this.patience);
       // Known to be another plan: asked in full, without first asking whether it is.
@@ -91,11 +96,18 @@ export class Coordinator {
     this.version = '';
   }
 
-  /** Gives up the seat first, so that the others plan without us and take each partition the moment it is given back. */
-  resign(): void {
+  /**
+   * Gives up the seat. Resolves when the others have a plan without us, so that each partition goes on the moment it is
+   * given back; until then there is no reason to let go of any. Bounded, and never rejects.
+   */
+  async resign(): Promise<void> {
+    const planned = new AbortController();
+    this.resigned = () => planned.abort();
     this.leaving = true;
     this.version = '';
     this.sync();
+    await sleep(RESIGN_MS, planned.signal);
+    this.resigned = undefined;
   }
 
   async stop(): Promise<void> {
@@ -103,6 +115,18 @@ export class Coordinator {
     clearTimeout(this.timer);
     clearTimeout(this.patience);
     await this.running;
+  }
+
+  /**
+   * Somebody gave back what is to be ours, and we own it already: "granted SESSION SEQUENCE PARTITION TOKEN ...". It counts as
+   * long as no sync was begun after the one with that number: one that was has told the server that we do not hold this, and
+   * its answer says what came of it - granted again, or freed because the target had changed by then.
+   */
+  private given([, session, sequence, ...rest]: readonly string[]): void {
+    if (session === undefined || this.host.session()?.id !== session || Number(sequence) !== this.sequence || !this.open) return;
+    const grants: Grant[] = [];
+    for (let i = 0; i + 1 < rest.length; i += 2) grants.push({ partition: Number(rest[i]), token: Number(rest[i + 1]), from: 'free' });
+    this.host.granted(session, grants);
   }
 
   private settled(): boolean {
@@ -118,7 +142,10 @@ export class Coordinator {
       while (this.wanted && this.open) {
         this.wanted = false;
         const session = this.host.session();
-        if (!session) continue;
+        if (!session) {
+          this.resigned?.();
+          continue;
+        }
         try {
           await this.look(session);
         } catch (error) {
@@ -136,9 +163,13 @@ export class Coordinator {
     const released = [...this.released];
     const known = this.settled() ? this.version : '';
     const held = known === '' ? this.host.held() : [];
-    const reply = await this.store.sync(id, member, this.leaving, known, released, held, PLAN_MS, ++this.sequence);
+    const { leaving } = this;
+    const reply = await this.store.sync(id, member, leaving, known, released, held, PLAN_MS, ++this.sequence);
     if (this.host.session()?.id !== id) return;
-    if (reply === 'LOST') return this.host.refused(id);
+    if (reply === 'LOST') {
+      this.resigned?.();
+      return this.host.refused(id);
+    }
     if (reply === 'STALE') {
       // Sent twice, by a connection that broke before the answer came: what it said then is known to the server alone.
       this.version = '';
@@ -154,25 +185,31 @@ export class Coordinator {
     this.lookAgainIn(reply.due === 'WAIT' ? PLAN_MS : reply.nextAwayMs);
     if (reply.rows) {
       const { rows } = reply;
-      this.version = rows.some(({ how }) => how === 'wait' || how === 'gone') ? '' : reply.version;
+      this.version = reply.version; // settled with when all of it is held, and nothing else
       this.target = new Set(rows.filter(({ how }) => how !== 'gone').map(({ partition }) => partition));
       const gone = rows.filter(({ how }) => how === 'gone').map(({ partition }) => partition);
       if (gone.length > 0) this.host.gone(gone);
       const revoked = held.map(([partition]) => partition).filter((partition) => !this.target.has(partition) && !gone.includes(partition));
-      if (revoked.length > 0) this.host.revoke(revoked);
+      // One that leaves lets go by itself, when the others know who is to have what.
+      if (revoked.length > 0 && !leaving) this.host.revoke(revoked);
       const grants = rows.flatMap(({ partition, token, how }) => (how === 'free' || how === 'dead' || how === 'regranted' ? [{ partition, token, from: how }] : []));
       if (grants.length > 0) this.host.granted(id, grants);
     }
-    if (reply.due === 'PLAN') await this.plan();
+    if (reply.due === 'PLAN') await this.plan(leaving);
+    else if (reply.due === '' && leaving) this.resigned?.();
   }
 
-  private async plan(): Promise<void> {
+  private async plan(leaving: boolean): Promise<void> {
     const roster = await this.store.roster();
     const members = [...roster.members.keys()];
     const target = assign(this.store.partitions, members, roster.target);
     this.wanted = true;
     if (!(await this.store.plan(roster.generation, target))) return; // the roster changed meanwhile: look again
     this.version = '';
+    if (leaving) {
+      this.wanted = this.released.length > 0; // it says nothing to us
+      this.resigned?.();
+    }
     const { stream, group } = this.store;
     this.events.emit('partition.planned', { stream, group, generation: roster.generation, members: members.length, moved: moved(roster.target, target).length });
   }

@@ -191,7 +191,7 @@ export class Holdings {
     this.reader.remove(owned);
     await owned.drain(reason, this.host.drainMs);
     try {
-      await withDeadline(this.committer(holding.partition).flush(owned), this.host.drainMs, () => new Error(`the last commit of partition ${holding.partition} was not answered within ${this.host.drainMs} ms (shutdown.drainMs)`));
+      if (!owned.isStored) await withDeadline(this.committer(holding.partition).flush(owned), this.host.drainMs, () => new Error(`the last commit of partition ${holding.partition} was not answered within ${this.host.drainMs} ms (shutdown.drainMs)`));
     } catch (error) {
       // Fenced: `committer` has reported it.
       if (!(error instanceof FencedError)) this.host.onError(error as Error, { partition: holding.partition, token: holding.token, during: 'handing a partition over' });

@@ -107,7 +107,7 @@ export class OwnedPartition implements DeliveryHost {
     if (!delivery.acknowledged) return Promise.reject(new FencedError(`${this.stream}/${this.partition}`, this.token, 'ack'));
     return this.host.flush(this).catch((error: unknown) => {
       // Acknowledged before anybody here knew of the loss: the handler may have more to do, and shall know.
-      if (error instanceof FencedError) delivery.abort(this.lossOf('fenced'));
+      if (error instanceof FencedError) delivery.abort(new PartitionLostError(this.stream, this.partition, 'fenced'));
       throw error;
     });
   }
@@ -118,7 +118,7 @@ export class OwnedPartition implements DeliveryHost {
     this.phase = 'draining';
     this.retries.clear();
     if (await this.settled(ms)) return;
-    this.calls.abort(this.lossOf(reason));
+    this.calls.abort(new PartitionLostError(this.stream, this.partition, reason));
     await this.settled(ABORT_GRACE_MS);
   }
 
@@ -127,7 +127,7 @@ export class OwnedPartition implements DeliveryHost {
     if (this.phase === 'ended') return;
     this.phase = 'ended';
     this.retries.clear();
-    if (this.calls.size > 0) this.calls.abort(this.lossOf(reason));
+    if (this.calls.size > 0) this.calls.abort(new PartitionLostError(this.stream, this.partition, reason));
     this.calls.end();
     this.turns.over();
   }
@@ -150,6 +150,11 @@ export class OwnedPartition implements DeliveryHost {
   committed(item: CommitItem, answer: Exclude<CommitAnswer, 'FENCED'>): void {
     this.draft.accepted(item, answer);
     this.host.roomMade(this);
+  }
+
+  /** The server knows all that there is to know: handed over in this state, a last commit would say nothing. */
+  get isStored(): boolean {
+    return !this.isDirty && this.draft.isStored;
   }
 
   /** To be committed now and then though nothing was finished: to trim, and to notice a group destroyed or a tail lost. */
@@ -193,9 +198,8 @@ export class OwnedPartition implements DeliveryHost {
 
   private next(): boolean {
     const entries = this.deliveries.take(this.window);
-    if (entries.length === 0) return false;
-    this.start(entries);
-    return true;
+    if (entries.length > 0) this.start(entries);
+    return entries.length > 0;
   }
 
   private start(taken: ReadonlyArray<WindowEntry<RawMessage>>): void {
@@ -310,9 +314,5 @@ export class OwnedPartition implements DeliveryHost {
     const error = new HandlerTimeoutError(`${this.stream}/${this.partition} message ${delivery.entries[0]!.id}`, this.options.maxProcessingMs);
     this.failed(delivery, error); // first: what is aborted while draining counts as broken off by us
     delivery.abort(error);
-  }
-
-  private lossOf(reason: PartitionLossReason): PartitionLostError {
-    return new PartitionLostError(this.stream, this.partition, reason);
   }
 }

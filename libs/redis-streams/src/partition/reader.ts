@@ -9,8 +9,12 @@ import type { OwnedPartition } from './owned-partition.js';
 /** More streams in one blocking read make each wake-up dear for the server. */
 const MOST_STREAMS = 64;
 const BLOCK_MS = 2_000;
-/** While a partition is read by other means: how soon it may be waited for again. */
+/** While a partition is read by other means, or more may be added: how soon others may be waited for with it. */
 const SHORT_BLOCK_MS = 10;
+/** Partitions come in bunches, as their owners let go of them: for so long after one more are expected. */
+const BUNCH_MS = 100;
+/** A blocking read that leaves a new partition out may go on for so long. */
+const SELF_END_MS = 4;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 1_000;
 /** How long a partition that cannot be read is left out. */
@@ -39,7 +43,6 @@ interface Reading {
  */
 export class Lane {
   private readonly readings = new Map<OwnedPartition, Reading>();
-  private channel: ReadChannel | undefined;
   private fetchChannel: ReadChannel | undefined;
   private blockedFor = 0;
   private waitingFor = new Set<OwnedPartition>();
@@ -48,16 +51,19 @@ export class Lane {
   private fetching = false;
   private messageBytes = GUESS_BYTES;
   private interrupting = false;
+  private addedAt = -Infinity;
   private stopped = false;
   private failures = 0;
   private failedAt = 0;
-  private readonly sick = new Timers();
+  private readonly timers = new Timers();
   private readonly stopping = new AbortController();
 
   constructor(
     private readonly redis: RedisConnection,
     readonly shard: number,
     private readonly host: ReaderHost,
+    /** Opened already, if any was. */
+    private channel?: ReadChannel,
   ) {}
 
   get hasRoom(): boolean {
@@ -70,7 +76,10 @@ export class Lane {
 
   add(partition: OwnedPartition): void {
     this.readings.set(partition, { partition, behind: false });
-    this.interrupt();
+    this.addedAt = performance.now();
+    this.wake?.();
+    // Among traffic the read that blocks ends by itself, and its connection is not given up for this.
+    if (this.blockedFor === BLOCK_MS) this.timers.in(SELF_END_MS, () => this.readings.has(partition) && !this.waitingFor.has(partition) && this.interrupt());
     this.loop ??= this.run();
   }
 
@@ -91,7 +100,7 @@ export class Lane {
   async stop(): Promise<void> {
     this.stopped = true;
     this.stopping.abort();
-    this.sick.clear();
+    this.timers.clear();
     this.wake?.();
     this.channel?.close();
     this.fetchChannel?.close();
@@ -119,7 +128,8 @@ export class Lane {
         this.wake = undefined;
         continue;
       }
-      const block = [...this.readings.values()].some(({ behind, sick }) => behind && !sick) ? SHORT_BLOCK_MS : BLOCK_MS;
+      const more = performance.now() - this.addedAt < BUNCH_MS || [...this.readings.values()].some(({ behind, sick }) => behind && !sick);
+      const block = more ? SHORT_BLOCK_MS : BLOCK_MS;
       let channel: ReadChannel | undefined;
       try {
         channel = this.channel ??= this.redis.readingFor(waiting[0]!.partition.key);
@@ -217,7 +227,7 @@ export class Lane {
         found = reading.sick = true;
         this.host.trouble(new Error(`partition ${reading.partition.partition} cannot be read: ${(error as Error).message}`, { cause: error }), SICK_MS, 1);
         this.failures++; // over once it is read without an error
-        this.sick.in(SICK_MS, () => ((reading.sick = false), this.interrupt(), void this.fetch()));
+        this.timers.in(SICK_MS, () => ((reading.sick = false), this.interrupt(), void this.fetch()));
       }
     }
     return found;

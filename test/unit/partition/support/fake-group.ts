@@ -27,7 +27,7 @@ export class FakeGroup {
   fate: (what: 'sync' | 'roster' | 'plan', session: string) => Fate = () => 'ok';
   /** Milliseconds there and back; a bell is dropped when it says undefined. */
   travel: () => number = () => 1;
-  bellTravel: () => number | undefined = () => 1;
+  bellTravel: (message: string) => number | undefined = () => 1;
   calls = 0;
   /** Sessions that are over without knowing it. */
   readonly forgotten = new Set<string>();
@@ -45,7 +45,7 @@ export class FakeGroup {
 
   ring(message: string): void {
     for (const member of this.members) {
-      const after = this.bellTravel();
+      const after = this.bellTravel(message);
       if (after !== undefined) setTimeout(() => member.rung(message), after);
     }
   }
@@ -125,16 +125,16 @@ export class FakeGroup {
       this.roster.set(member, me);
       if (seat === undefined) this.changed('planning');
     }
-    let freed = false;
+    const freed: number[] = [];
     for (const { partition, token, above } of released) {
       const owner = this.owners.get(partition);
       if (owner?.session === me && owner.token === token) {
         this.owners.set(partition, { session: '-', token });
-        freed = true;
+        freed.push(partition);
       }
       this.epoch = Math.max(this.epoch, above);
     }
-    if (freed) this.ring('free');
+    this.handOn(freed, me);
     let due: SyncReply['due'] = '';
     if (this.planned !== this.generation) {
       const { planner } = this;
@@ -149,6 +149,24 @@ export class FakeGroup {
     const reply = { version, due, paused: this.paused, nextAwayMs: -1 };
     if (known !== '') return { ...reply, changed: known !== version, rows: undefined };
     return { ...reply, changed: false, rows: this.rows(me, leaving ? [] : (this.target.get(member) ?? []), new Map(heldNow)) };
+  }
+
+  /** To the live members that shall have them, which are told; else anybody may ask. */
+  private handOn(freed: readonly number[], me: string): void {
+    const given = new Map<string, string>();
+    let left = false;
+    for (const partition of freed) {
+      const member = this.planned === this.generation ? [...this.target].find(([, list]) => list.includes(partition))?.[0] : undefined;
+      const session = member === undefined ? undefined : this.roster.get(member);
+      if (session === undefined || session === me || !this.live(session)) {
+        left = true;
+        continue;
+      }
+      this.owners.set(partition, { session, token: ++this.epoch });
+      given.set(session, `${given.get(session) ?? ''} ${partition} ${this.epoch}`);
+    }
+    for (const [session, list] of given) this.ring(`granted ${session} ${this.sequences.get(session) ?? 0}${list}`);
+    if (left) this.ring('free');
   }
 
   private rows(me: string, wanted: readonly number[], held: ReadonlyMap<number, number>): Row[] {
@@ -249,7 +267,7 @@ export class FakeMember {
 
   /** Lets go, then leaves, as PartitionConsumer does. */
   async leave(): Promise<void> {
-    this.coordinator.resign();
+    await this.coordinator.resign();
     this.giveBack([...this.held.keys()]);
     const until = Date.now() + 2_000;
     while (this.held.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));

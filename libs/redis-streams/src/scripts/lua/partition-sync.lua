@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- A member gives back what it has drained, says what it holds, and learns what it shall hold. The only script that
 -- makes an owner: a partition is granted when it is free or its owner is dead, so that of two live members never
--- both have one.
+-- both have one. What is given back is granted at once to the live member that shall have it, which is told by the bell:
+-- 'granted SESSION SEQUENCE PARTITION EPOCH ...', with the number of that session's last sync.
 -- KEYS  1 sessions  2 members  3 names  4 roster  5 away  6 group  7 target  8 owners
 -- ARGV  1 session  2 member  3 bell  4 "planned.revision" it has settled with, or ''  5 ms a planner has
 --       6 1 when it is leaving: it has no seat, is granted nothing, and gives back what it holds
@@ -41,17 +42,48 @@ local function release(partition, epoch)
   redis.call('HSET', KEYS[8], partition, '- ' .. epoch)
 end
 
-local counter, freed = tonumber(state[5] or '0'), false
+local counter, freed = tonumber(state[5] or '0'), {}
 local releases = tonumber(ARGV[8])
 for i = 9, 8 + releases * 3, 3 do
   if redis.call('HGET', KEYS[8], ARGV[i]) == me .. ' ' .. ARGV[i + 1] then
     release(ARGV[i], ARGV[i + 1])
-    freed = true
+    freed[#freed + 1] = ARGV[i]
   end
   counter = math.max(counter, tonumber(ARGV[i + 2]))
 end
+
+-- Whoever shall have it; nil while that is being planned anew, or when it is this one, or one that is away or dead.
+local function heirs()
+  local sessions = {}
+  if planned ~= generation then return sessions end
+  local target = redis.call('HGETALL', KEYS[7])
+  for i = 1, #target, 2 do
+    local session = redis.call('HGET', KEYS[4], target[i])
+    if session and session ~= me and live(session) then
+      for partition in string.gmatch(target[i + 1], '%d+') do sessions[partition] = session end
+    end
+  end
+  return sessions
+end
+
+if #freed > 0 then
+  local sessions, given, left = heirs(), {}, false
+  for _, partition in ipairs(freed) do
+    local session = sessions[partition]
+    if session then
+      counter = math.max(counter + 1, now_us)
+      redis.call('HSET', KEYS[8], partition, session .. ' ' .. int(counter))
+      given[session] = (given[session] or '') .. ' ' .. partition .. ' ' .. int(counter)
+    else
+      left = true
+    end
+  end
+  for session, list in pairs(given) do
+    redis.pcall('PUBLISH', bell, 'granted ' .. session .. ' ' .. (redis.call('HGET', KEYS[2], '#' .. session) or '0') .. list)
+  end
+  if left then redis.pcall('PUBLISH', bell, 'free') end
+end
 if counter > tonumber(state[5] or '0') then redis.call('HSET', KEYS[6], 'epoch', int(counter)) end
-if freed then redis.pcall('PUBLISH', bell, 'free') end
 
 local due = ''
 if planned ~= generation then
