@@ -46,7 +46,7 @@ describe('the documents are complete', () => {
   const named = (folder: string): string[] =>
     readdirSync(join(repoRoot, folder), { encoding: 'utf8' }).flatMap((file) => [...readFileSync(join(repoRoot, folder, file), 'utf8').matchAll(/^ {2}name: '([\w-]+)'/gm)].map(([, name = '']) => name));
 
-  const benches = (): string[] => ['apps/bench/src/benches', 'apps/bench/src/queue'].flatMap(named);
+  const benches = (): string[] => ['apps/bench/src/benches', 'apps/bench/src/queue', 'apps/bench/src/transport'].flatMap(named);
 
   it('CONTRIBUTING.md names every chaos scenario and every bench', () => {
     const names = [...named('test/chaos/scenarios'), ...benches()];
@@ -56,7 +56,7 @@ describe('the documents are complete', () => {
   });
 
   it('name only chaos scenarios and benches that exist', () => {
-    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...benches(), 'lease', 'partition', 'fanout', 'queue', 'NAME'] };
+    const known = { chaos: [...named('test/chaos/scenarios'), 'all', 'NAME'], bench: [...benches(), 'lease', 'partition', 'fanout', 'queue', 'transport', 'NAME'] };
     const unknown = documents().flatMap(({ path, text }) =>
       [...text.matchAll(/npm run (chaos|bench) -- ([\w-]+)/g)].filter(([, tool, name = '']) => !known[tool as keyof typeof known].includes(name)).map(([match]) => `${path}: ${match}`),
     );

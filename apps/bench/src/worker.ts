@@ -1,6 +1,7 @@
 // A child process of the bench: plays the role named in BENCH_WORKER until it is killed.
 import 'reflect-metadata';
 import { queueRoles } from './queue/index.js';
+import { transportRoles } from './transport/index.js';
 import { announceRoles } from './workers/announce.js';
 import { backlogRoles } from './workers/backlog.js';
 import { fanoutIdleRoles } from './workers/fanout-idle.js';
@@ -22,6 +23,7 @@ const ROLES: Readonly<Record<string, Role>> = {
   ...fanoutIdleRoles, ...fanoutLockstepRoles, ...fanoutOutOfBandRoles,
   ...partitionConsumerRoles, ...partitionLatencyRoles, ...partitionLoopRoles, ...partitionNestRoles, ...partitionProducerRoles,
   ...queueRoles,
+  ...transportRoles,
 };
 
 const { role, url, options } = JSON.parse(process.env['BENCH_WORKER'] ?? '{}') as { role: string; url: string; options: WorkerOptions };

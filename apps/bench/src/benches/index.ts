@@ -1,5 +1,6 @@
 import type { Bench } from '../model.js';
 import { QUEUE } from '../queue/index.js';
+import { TRANSPORT } from '../transport/index.js';
 import { announceBench } from './announce.js';
 import { assignDoneBench } from './assign-done.js';
 import { fanoutAckedBench } from './fanout-acked.js';
@@ -26,5 +27,6 @@ export const CATALOGUE: ReadonlyMap<string, { readonly about: string; readonly b
   ['partition', { about: 'all benches of the partition capability', benches: PARTITION }],
   ['fanout', { about: 'all benches of the fanout capability', benches: FANOUT }],
   ['queue', { about: 'all benches of the queue capability', benches: QUEUE }],
-  ...[...LEASE, ...PARTITION, ...FANOUT, ...QUEUE].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
+  ['transport', { about: 'all benches of the Nest transport', benches: TRANSPORT }],
+  ...[...LEASE, ...PARTITION, ...FANOUT, ...QUEUE, ...TRANSPORT].map((bench) => [bench.name, { about: bench.about, benches: [bench] }] as const),
 ]);
