@@ -269,7 +269,7 @@ export class RedisStreamsEngine {
   }
 
   /** @internal */
-  get timings(): Pick<ResolvedEngineOptions, 'commandTimeoutMs' | 'drainMs' | 'session'> {
+  get timings(): Pick<ResolvedEngineOptions, 'queue' | 'partition' | 'commandTimeoutMs' | 'startTimeoutMs' | 'drainMs' | 'session'> {
     return this.resolved;
   }
 

@@ -6,6 +6,8 @@ import type { WireArguments } from './wire.js';
 export interface ChannelHooks {
   ready(): void;
   error(error: Error): void;
+  /** Closed, and to be made again. */
+  lost?(): void;
   replaced(why: string): void;
 }
 
@@ -64,6 +66,9 @@ export class CommandChannel {
     const client = this.create();
     client.on('error', (error: Error) => {
       if (client === this.client && !this.closed) this.hooks.error(error);
+    });
+    client.on('close', () => {
+      if (client === this.client && !this.closed) this.hooks.lost?.();
     });
     client.on('ready', () => {
       if (client === this.client && !this.closed) this.hooks.ready();

@@ -21,6 +21,7 @@ export class RedisConnection {
   private runner: ScriptRunner | undefined;
   private readonly blocking = new Set<BlockingChannel | ReadChannel | ReplicatedChannel | Channels>();
   private closed = false;
+  private readonly lostListeners = new Set<() => void>();
 
   constructor(
     readonly name: string,
@@ -31,7 +32,10 @@ export class RedisConnection {
 
   get commands(): CommandChannel {
     if (!this.commandChannel) this.throwIfClosed();
-    return (this.commandChannel ??= new CommandChannel(() => createClient(this.options, 'command'), this.commandTimeoutMs, this.hooks('command')));
+    return (this.commandChannel ??= new CommandChannel(() => createClient(this.options, 'command'), this.commandTimeoutMs, {
+      ...this.hooks('command'),
+      lost: () => this.lostListeners.forEach((listener) => listener()),
+    }));
   }
 
   get doorbell(): Doorbell {
@@ -45,6 +49,12 @@ export class RedisConnection {
 
   get isCluster(): boolean {
     return isCluster(this.commands.raw);
+  }
+
+  /** Calls back whenever the connection for commands has been closed and is to be made again. @returns a function that ends that */
+  onLost(listener: () => void): () => void {
+    this.lostListeners.add(listener);
+    return () => this.lostListeners.delete(listener);
   }
 
   /** A connection for blocking reads of `key`; on Cluster, to the node that serves its slot at that moment. */

@@ -2,10 +2,12 @@ import { Logger } from '@nestjs/common';
 import { ClientProxy, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import { Observable } from 'rxjs';
 import { RedisStreamsEngine } from '../engine.js';
-import { ClosedError, toError } from '../errors/index.js';
+import { ConnectionError, toError } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import type { RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
+import { withDeadline } from '../redis/deadline.js';
+import { patiently } from '../redis/patiently.js';
 import { Codec, type Encoded } from './codec.js';
 import { cancelRequest } from './cancels.js';
 import { EventSender } from './event-sender.js';
@@ -42,6 +44,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   private readonly hasSerializer: boolean;
   private readonly reading: ReplyReading;
   private session: Session | undefined;
+  private opening: Promise<Session> | undefined;
   private connecting: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
   /** What is to be taken back at the end: an engine of the module's lives on. */
@@ -67,9 +70,9 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     return super.status as Observable<RedisStreamsStatus>;
   }
 
-  /** Resolves when Redis answers. Needs not be called: sending does it. @throws ConnectionError | InvalidOptionsError */
+  /** Resolves when Redis answers. Needs not be called: sending does it. @throws ConnectionError, after startTimeoutMs | InvalidOptionsError */
   connect(): Promise<void> {
-    this.connecting ??= this.open().catch((error: unknown) => {
+    this.connecting ??= this.answered().catch((error: unknown) => {
       this.connecting = undefined;
       throw error;
     });
@@ -183,13 +186,35 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     return Promise.resolve(this.serializer.serialize(packet) as unknown).then((made) => this.codec.encodePacket(made));
   }
 
-  private async at(): Promise<Session> {
-    if (!this.session) await this.connect();
-    if (!this.session) throw new ClosedError('the client');
-    return this.session;
+  private at(): Promise<Session> {
+    if (this.session) return Promise.resolve(this.session);
+    void this.connect().catch(() => undefined); // what is sent has patience of its own
+    return this.opened();
   }
 
-  private async open(): Promise<void> {
+  private opened(): Promise<Session> {
+    this.opening ??= this.open().catch((error: unknown) => {
+      this.opening = undefined;
+      throw error;
+    });
+    return this.opening;
+  }
+
+  /** An engine without consumers asks Redis nothing when it starts. */
+  private async answered(): Promise<void> {
+    const session = await this.opened();
+    const { redis } = session.engine.partsOf(this.transport.connection);
+    const waitMs = session.engine.timings.startTimeoutMs;
+    const late = new AbortController();
+    try {
+      await withDeadline(patiently(() => redis.commands.call('PING', []), late.signal), waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms; is it running, and are the connection options right?`));
+    } finally {
+      late.abort();
+    }
+    if (this.session === session) this._status$.next('connected');
+  }
+
+  private async open(): Promise<Session> {
     await this.closing;
     await this.codec.load();
     const { transport } = this;
@@ -197,7 +222,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     // The module closes its engine after everybody's hooks: it takes this client along.
     this.ends = [
       ...this.listeners.map((listen) => listen(engine)),
-      statusOf(engine.events, transport.connection, (status) => this._status$.next(status)),
+      statusOf(engine, transport.connection, (status) => this._status$.next(status)),
       ...(this.given ? [engine.beforeClose(() => this.close())] : []),
     ];
     try {
@@ -208,13 +233,14 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     }
     const { redis } = engine.partsOf(transport.connection);
     this.session = { engine, events: new EventSender(engine, transport), requests: new RequestQueues(engine, transport), inbox: new ReplyInbox(redis, engine.events, transport.namespace) };
-    this._status$.next('connected');
+    return this.session;
   }
 
   private async end(): Promise<void> {
-    await this.connecting?.catch(() => undefined);
+    await this.opening?.catch(() => undefined);
     const { session } = this;
     this.session = undefined;
+    this.opening = undefined;
     this.connecting = undefined;
     for (const end of this.ends) end();
     this.ends = [];

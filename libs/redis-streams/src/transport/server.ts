@@ -123,7 +123,7 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
     const engine = (this.engine = this.given ?? new RedisStreamsEngine(this.engineOptions));
     this.ends = [
       ...this.listeners.map((listen) => listen(engine)),
-      statusOf(engine.events, transport.connection, (status) => this._status$.next(status)),
+      statusOf(engine, transport.connection, (status) => this._status$.next(status)),
       ...(this.given ? [engine.beforeClose(() => this.close())] : []),
     ];
     const { serializer, deserializer } = this.engineOptions.transport ?? {};
