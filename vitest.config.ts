@@ -33,7 +33,7 @@ export default defineConfig({
     sequence: { sequencer: SlowFirst },
     projects: [
       project('unit', ['test/unit/**/*.test.ts'], { testTimeout: 15_000 }),
-      project('integration', ['test/integration/**/*.test.ts'], needsServer),
+      project('integration', ['test/integration/**/*.test.ts', 'test/conformance/**/*.test.ts'], needsServer),
       project('docs', ['test/docs/**/*.test.ts'], needsServer),
       // Installs the packed library into scratch apps: npm needs its time.
       project('pack', ['test/pack/**/*.test.ts'], { ...needsServer, testTimeout: 300_000, hookTimeout: 300_000 }),
