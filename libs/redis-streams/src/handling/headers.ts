@@ -7,7 +7,12 @@ export function readHeaders(text: string): Headers {
   const headers = Object.create(null) as Record<string, string>;
   try {
     const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) for (const [name, value] of Object.entries(parsed)) if (typeof value === 'string') headers[name] = value;
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) {
+      for (const name in parsed) {
+        const value = (parsed as Record<string, unknown>)[name];
+        if (typeof value === 'string') headers[name] = value;
+      }
+    }
   } catch {
     // Foreign text in our field: the message itself may be sound.
   }

@@ -20,6 +20,7 @@ export class QueueDelivery implements QueueContext, Call {
   /** Of this call: what is held goes on counting. */
   readonly attempt: number;
   readonly redelivered: boolean;
+  private read: Headers | undefined;
   private controller: AbortController | undefined;
   private aborted: Error | undefined;
   private settled: Promise<void> | undefined;
@@ -61,7 +62,7 @@ export class QueueDelivery implements QueueContext, Call {
 
   get headers(): Headers {
     const { headers } = this.held.message;
-    return headers === undefined ? NO_HEADERS : readHeaders(headers);
+    return headers === undefined ? NO_HEADERS : (this.read ??= readHeaders(headers));
   }
 
   get size(): number {

@@ -5,7 +5,7 @@ import { describe } from '../keys/names.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { withDeadline } from '../redis/deadline.js';
 import { Budget } from '../redis/outbox.js';
-import { encode, encodeMessage, type Outgoing } from './encode.js';
+import { encode, encodeMessage, Outgoing } from './encode.js';
 import type { ResolvedQueueProducer } from './producer-options.js';
 import type { KnownQueue } from './registration.js';
 import { ShardProducer } from './shard-producer.js';
@@ -61,6 +61,15 @@ export class QueueProducer {
       return Promise.reject(error as Error);
     }
     return this.add(item);
+  }
+
+  /** @internal As `send`, of data and headers that are JSON and checked already, without a promise: only a failure is told. */
+  post(data: string, headers: string, failed: (error: unknown) => void): void {
+    if (this.closing) return failed(new ClosedError(this.what));
+    const item = new Outgoing(data, '', headers, '', '');
+    if (!this.queue) return void this.add(item).catch(failed);
+    item.reject = failed;
+    this.shardOf(this.queue, item).outbox.post(item);
   }
 
   /**

@@ -108,6 +108,15 @@ export class Outbox<I extends Waiting<R>, R> {
     return sent;
   }
 
+  /** As `add`, for whoever waits by the item's own `resolve` and `reject`, without a promise. */
+  post(item: I): void {
+    const { size } = item;
+    if (this.closed) return item.reject(new ClosedError(this.what));
+    if (!this.budget.admits(size)) return item.reject(new BackpressureError(this.what, String(this.budget)));
+    this.budget.take(size);
+    this.put(item, size);
+  }
+
   /** Takes over an item that the budget counts already, and that somebody waits for. */
   adopt(item: I): void {
     this.put(item, item.size);

@@ -10,7 +10,7 @@ const MAX_REMEMBERED = 10_000;
 export class RunningRequest {
   private controller: AbortController | undefined;
   private reason: RequestCancelledError | undefined;
-  private readonly listeners: Array<() => void> = [];
+  private listeners: Array<() => void> | undefined;
 
   constructor(private readonly pattern: string) {}
 
@@ -27,20 +27,21 @@ export class RunningRequest {
 
   onCancel(listener: () => void): void {
     if (this.isCancelled) listener();
-    else this.listeners.push(listener);
+    else (this.listeners ??= []).push(listener);
   }
 
   cancel(): void {
     if (this.reason) return;
     this.reason = new RequestCancelledError(this.pattern);
     this.controller?.abort(this.reason);
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners ?? []) listener();
   }
 }
 
 /** Requests of one server that nobody waits for any more. What it is not told it runs in vain, and that is all. */
 export class Cancels {
-  private readonly running = new Map<string, RunningRequest>();
+  /** By stream of replies, then by id: a text made of both would have to be hashed for every request. */
+  private readonly running = new Map<string, Map<string, RunningRequest>>();
   /** Request -> when it was cancelled, oldest first. */
   private readonly early = new Map<string, number>();
   private unlisten: (() => void) | undefined;
@@ -61,20 +62,24 @@ export class Cancels {
 
   /** `undefined`: it was cancelled before it came. */
   begin(replies: string, id: string, pattern: string): RunningRequest | undefined {
-    const name = nameOf(replies, id);
-    if (this.early.delete(name)) return undefined;
+    if (this.early.size > 0 && this.early.delete(nameOf(replies, id))) return undefined;
     const request = new RunningRequest(pattern);
-    this.running.set(name, request);
+    let those = this.running.get(replies);
+    if (!those) this.running.set(replies, (those = new Map()));
+    those.set(id, request);
     return request;
   }
 
   end(replies: string, id: string): void {
-    this.running.delete(nameOf(replies, id));
+    const those = this.running.get(replies);
+    those?.delete(id);
+    if (those?.size === 0) this.running.delete(replies);
   }
 
   private heard(message: string): void {
     if (message === 'ready') return;
-    const request = this.running.get(message);
+    const space = message.lastIndexOf(' ');
+    const request = this.running.get(message.slice(0, space))?.get(message.slice(space + 1));
     if (request) return request.cancel();
     this.early.delete(message);
     this.early.set(message, performance.now());

@@ -8,8 +8,8 @@ import type { RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
 import { withDeadline } from '../redis/deadline.js';
 import { patiently } from '../redis/patiently.js';
+import { sleep } from '../redis/sleep.js';
 import { Codec, type Encoded } from './codec.js';
-import { cancelRequest } from './cancels.js';
 import { EventSender } from './event-sender.js';
 import { HEADER } from './headers.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
@@ -46,6 +46,8 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   private session: Session | undefined;
   private opening: Promise<Session> | undefined;
   private connecting: Promise<void> | undefined;
+  /** Events that are no producer's yet. */
+  private readonly waiting = new Set<Promise<unknown>>();
   private closing: Promise<void> | undefined;
   /** What is to be taken back at the end: an engine of the module's lives on. */
   private ends: Array<() => void> = [];
@@ -118,6 +120,15 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     }
   }
 
+  /** As Nest's, which asks to be connected first. Where that is so, the request goes out as it is subscribed to. */
+  override send<Result = unknown, Input = unknown>(pattern: unknown, data: Input): Observable<Result> {
+    if (isNil(pattern) || isNil(data)) return super.send(pattern, data);
+    return new Observable<Result>((observer) => {
+      if (!this.session?.inbox.isReady) return super.send<Result, Input>(pattern, data).subscribe(observer);
+      return this.publish(this.packetOf(pattern, data), this.createObserver(observer));
+    });
+  }
+
   /** Events of the engine by name, such as `connection.error`. */
   override on<K extends keyof RedisStreamsEventMap>(event: K, callback: (event: RedisStreamsEventMap[K]) => void): void;
   override on(event: string, callback: (event: never) => void): void;
@@ -135,18 +146,22 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   protected override dispatchEvent<T = void>(packet: ReadPacket): Promise<T> {
     const { data, options } = unwrapped(packet.data);
+    const encoded = this.encode(packet, data);
+    const sent = encoded instanceof Promise ? this.early(encoded.then((each) => this.dispatch(packet, options, each))) : this.dispatch(packet, options, encoded);
+    return sent as Promise<T>;
+  }
+
+  private dispatch(packet: ReadPacket, options: RecordOptions, { text, codec }: Encoded): Promise<unknown> {
     const { key, id, delayMs, ttlMs } = options;
-    const go = ({ text, codec }: Encoded): Promise<T> => {
-      const event = { data: new RawJson(text), headers: headersOf(packet, options, codec, ttlMs), key, id, delayMs };
-      const pattern = this.routeOf(packet.pattern);
-      if (this.session) return this.session.events.send(pattern, event) as Promise<T>;
-      return this.at().then(({ events }) => events.send(pattern, event)) as Promise<T>;
-    };
-    const encoded = this.encode({ ...packet, data });
-    return encoded instanceof Promise ? encoded.then(go) : go(encoded);
+    const event = { data: new RawJson(text), headers: headersOf(packet, options, codec, ttlMs), key, id, delayMs };
+    const pattern = this.routeOf(packet.pattern);
+    if (this.session) return this.session.events.send(pattern, event);
+    return this.early(this.at().then(({ events }) => events.send(pattern, event)));
   }
 
   protected override publish(packet: ReadPacket & Partial<PacketId>, tell: (packet: WritePacket) => void): () => void {
+    const cancel = this.ask(packet, tell);
+    if (cancel) return cancel;
     let teardown = (): void => undefined;
     let isOver = false;
     this.request(packet, tell, () => isOver).then(
@@ -159,6 +174,21 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     };
   }
 
+  /** The way of nearly all requests, without a promise. @returns as `request`, or undefined: something is to be waited for first */
+  private ask(packet: ReadPacket, tell: (packet: WritePacket) => void): (() => void) | undefined {
+    const { session, transport: { requestTimeoutMs } } = this;
+    const isPlain = !this.hasSerializer && !(packet.data instanceof RedisStreamsRecord) && !('metadata' in packet);
+    if (!isPlain || !session?.inbox.isReady || !this.codec.isReady) return undefined;
+    const { inbox, requests } = session;
+    const pattern = this.routeOf(packet.pattern);
+    const producer = requests.get(pattern);
+    if (!producer) return undefined;
+    const { text, codec } = this.codec.encode(packet.data);
+    const id = inbox.add(new Teller(pattern, this.reading, tell), requestTimeoutMs);
+    producer.post(text, inbox.headersOf(id, codec, requestTimeoutMs), (error) => inbox.fail(id, error));
+    return () => inbox.cancel(id);
+  }
+
   /** @returns what to do when nobody waits for the reply any more */
   private async request(packet: ReadPacket, tell: (packet: WritePacket) => void, isOver: () => boolean): Promise<() => void> {
     const { data, options } = unwrapped(packet.data);
@@ -166,24 +196,29 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     const session = await this.at();
     const { inbox, requests } = session;
     await inbox.start();
-    const { text, codec } = await this.encode({ ...packet, data });
+    const { text, codec } = await this.encode(packet, data);
     const producer = requests.get(pattern) ?? (await requests.find(pattern));
     if (isOver()) return () => undefined;
     const { requestTimeoutMs } = this.transport;
-    const cancel = (id: string): void => void cancelRequest(session.engine.partsOf(this.transport.connection).redis, this.transport.namespace, inbox.key, id);
-    const id = inbox.add(new Teller(pattern, this.reading, tell), requestTimeoutMs, cancel);
+    const id = inbox.add(new Teller(pattern, this.reading, tell), requestTimeoutMs);
     const headers = { ...headersOf(packet, options, codec, options.ttlMs ?? (requestTimeoutMs || undefined)), [HEADER.replies]: inbox.key, [HEADER.request]: id };
     const { key, delayMs, id: messageId } = options;
     producer.send(new RawJson(text), { headers, ...(key !== undefined && { key }), ...(delayMs !== undefined && { delayMs }), ...(messageId !== undefined && { id: messageId }) })
       .catch((error: unknown) => inbox.fail(id, error));
-    return () => {
-      if (inbox.remove(id)) cancel(id);
-    };
+    return () => inbox.cancel(id);
   }
 
-  private encode(packet: ReadPacket): Encoded | Promise<Encoded> {
-    if (!this.hasSerializer) return this.codec.encode(packet.data);
-    return Promise.resolve(this.serializer.serialize(packet) as unknown).then((made) => this.codec.encodePacket(made));
+  private encode(packet: ReadPacket, data: unknown): Encoded | Promise<Encoded> {
+    if (!this.hasSerializer) return this.codec.isReady ? this.codec.encode(data) : this.codec.load().then(() => this.codec.encode(data));
+    return Promise.resolve(this.serializer.serialize({ ...packet, data }) as unknown).then((made) => this.codec.encodePacket(made));
+  }
+
+  /** `close` waits for it: it is on its way to a producer, which sends what it has. */
+  private early<T>(sent: Promise<T>): Promise<T> {
+    const gone = (): void => void this.waiting.delete(sent);
+    this.waiting.add(sent);
+    sent.then(gone, gone);
+    return sent;
   }
 
   private at(): Promise<Session> {
@@ -237,11 +272,13 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   }
 
   private async end(): Promise<void> {
-    await this.opening?.catch(() => undefined);
-    const { session } = this;
-    this.session = undefined;
+    const { opening } = this;
+    const before = [...this.waiting]; // what comes from here on waits for the end
     this.opening = undefined;
     this.connecting = undefined;
+    const session = await opening?.catch(() => undefined);
+    await this.sent(session, before);
+    if (this.session === session) this.session = undefined;
     for (const end of this.ends) end();
     this.ends = [];
     if (!session) return;
@@ -250,6 +287,17 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     // The module closes its own engine, last of all.
     if (!this.given) await session.engine.stop();
     this._status$.next('disconnected');
+  }
+
+  /** Bounded: what is not with a producer by then is refused by the engine's end. */
+  private async sent(session: Session | undefined, before: ReadonlyArray<Promise<unknown>>): Promise<void> {
+    const patience = new AbortController();
+    const all = async (): Promise<void> => {
+      await Promise.allSettled(before);
+      await session?.events.flush();
+    };
+    await Promise.race([all(), sleep(session?.engine.timings.drainMs ?? 0, patience.signal)]);
+    patience.abort();
   }
 
   private packetOf(pattern: unknown, data: unknown): ReadPacket {

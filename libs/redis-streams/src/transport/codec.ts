@@ -29,10 +29,17 @@ export class Codec {
 
   constructor(private readonly options: CodecOptions) {}
 
+  /** Whether it can write what it shall. */
+  get isReady(): boolean {
+    return this.options.codec === 'json' || this.packer !== undefined;
+  }
+
   /** @throws InvalidOptionsError: msgpack is asked for, and msgpackr is not there */
   async load(): Promise<void> {
     try {
-      this.packer ??= (await import('msgpackr')) as unknown as Packer;
+      const { Packr } = await import('msgpackr');
+      // Objects as records, so that maps stay maps; sets and errors as what they are.
+      this.packer ??= new Packr({ useRecords: true, moreTypes: true }) as Packer;
     } catch (error) {
       if (this.options.codec === 'msgpack') throw new InvalidOptionsError([{ path: 'transport.codec', message: `is "msgpack", which needs the package msgpackr: npm install msgpackr (${(error as Error).message})` }]);
     }
@@ -59,25 +66,33 @@ export class Codec {
 
   /** @throws UndecodableError */
   decode(data: unknown, codec: string | undefined): unknown {
-    const { maxDepth } = this.options;
     switch (codec) {
       case undefined:
       case 'packet':
-        if (deeperThan(data, maxDepth)) throw new UndecodableError(`data is nested deeper than ${maxDepth} (transport.maxDepth)`);
-        return data;
+        return this.shallow(data);
       case 'bytes':
         return Buffer.from(String(data), 'base64');
       case 'msgpack': {
         if (!this.packer) throw new UndecodableError('data is msgpack, and the package msgpackr is not installed here');
-        try {
-          return this.packer.unpack(Buffer.from(String(data), 'base64'));
-        } catch (error) {
-          throw new UndecodableError(`data is no msgpack: ${(error as Error).message}`, { cause: error });
-        }
+        return this.shallow(this.unpacked(this.packer, data));
       }
       default:
         throw new UndecodableError(`data is written in "${codec}", which is not known here`);
     }
+  }
+
+  private unpacked(packer: Packer, data: unknown): unknown {
+    try {
+      return packer.unpack(Buffer.from(String(data), 'base64'));
+    } catch (error) {
+      throw new UndecodableError(`data is no msgpack: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  private shallow(data: unknown): unknown {
+    const { maxDepth } = this.options;
+    if (deeperThan(data, maxDepth)) throw new UndecodableError(`data is nested deeper than ${maxDepth} (transport.maxDepth)`);
+    return data;
   }
 
   private bytes(bytes: Uint8Array, codec: string): Encoded {

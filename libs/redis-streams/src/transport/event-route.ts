@@ -2,7 +2,7 @@ import type { MessageHandler } from '@nestjs/microservices';
 import { type Outcome, outcomeOf } from '../handling/outcome.js';
 import type { RedisStreamsContext } from './context.js';
 import { RetryException } from './exceptions.js';
-import { completed, Route, type RouteHost } from './route.js';
+import { completed, endOf, Route, type RouteHost } from './route.js';
 import type { SettledHandlers } from './settled-handlers.js';
 
 /** Events of one pattern. Several handlers are settled one by one: an attempt more runs those that have not succeeded. */
@@ -12,23 +12,28 @@ export class EventRoute extends Route {
     host: RouteHost,
     private readonly handlers: readonly MessageHandler[],
     private readonly settled: SettledHandlers,
+    /** The last one is followed by none: nothing need be known after it. */
+    private readonly maxAttempts: number,
   ) {
     super(pattern, host);
   }
 
-  protected async handle(raw: unknown, context: RedisStreamsContext): Promise<void> {
+  protected handle(raw: unknown, context: RedisStreamsContext): Promise<unknown> {
+    const data = this.read(raw, context);
+    return data instanceof Promise ? data.then((read) => this.run(read, context)) : this.run(data, context);
+  }
+
+  /** Chained, not awaited: it is the way of every event, and an async function makes three promises where this makes one. */
+  private run(data: unknown, context: RedisStreamsContext): Promise<unknown> {
     const { handlers } = this;
-    const read = this.read(raw, context);
-    const data = read instanceof Promise ? ((await read) as unknown) : read;
-    if (handlers.length === 1) {
-      try {
-        await completed(handlers[0]!, data, context);
-      } catch (thrown) {
-        throw asError(thrown);
-      }
-      return;
+    if (handlers.length > 1) return this.handleAll(data, context);
+    let returned: unknown;
+    try {
+      returned = handlers[0]!(data, context);
+    } catch (thrown) {
+      throw asError(thrown);
     }
-    await this.handleAll(data, context);
+    return Promise.resolve(returned).then((result) => endOf(result, context)?.catch(rethrow), rethrow);
   }
 
   private async handleAll(data: unknown, context: RedisStreamsContext): Promise<void> {
@@ -57,7 +62,8 @@ export class EventRoute extends Route {
       await settled.forget(context);
       throw open[0];
     }
-    await settled.note(context, handlers.length, done);
+    if (context.attempt >= this.maxAttempts) await settled.forget(context);
+    else await settled.note(context, handlers.length, done);
     throw again.length === 1 ? again[0] : together(again as Error[]);
   }
 }
@@ -72,6 +78,10 @@ function together(errors: readonly Error[]): Error {
 
 function delayOf(outcome: Outcome | undefined): number[] {
   return outcome?.kind === 'retry' && outcome.delayMs !== undefined ? [outcome.delayMs] : [];
+}
+
+function rethrow(thrown: unknown): never {
+  throw asError(thrown);
 }
 
 /** Nest's filters make plain objects of what is thrown: `{ status, message }`. */

@@ -13,6 +13,8 @@ export class EventSender {
   /** Events that wait for a pattern to be looked up go first, and so do those that come while they are let go. */
   private readonly lookups = new Map<string, Promise<unknown>>();
   private readonly unknownUntil = new Map<string, number>();
+  /** What is not with a producer yet. */
+  private readonly waiting = new Set<Promise<unknown>>();
   private registered: Promise<void> | undefined;
 
   constructor(
@@ -26,11 +28,23 @@ export class EventSender {
   send(pattern: string, event: OutgoingEvent): Promise<unknown> {
     const target = this.targets.get(pattern);
     if (target && !this.lookups.has(pattern)) return target.send(event);
-    if ((this.unknownUntil.get(pattern) ?? 0) > performance.now()) return this.keep(pattern, event);
-    return this.lookup(pattern).then(() => {
+    if ((this.unknownUntil.get(pattern) ?? 0) > performance.now()) return this.noted(this.keep(pattern, event));
+    return this.noted(this.lookup(pattern).then(() => {
       const found = this.targets.get(pattern);
       return found ? found.send(event) : this.keep(pattern, event);
-    });
+    }));
+  }
+
+  /** Resolves when everything sent so far is stored, or refused. What producers have is theirs to send. */
+  async flush(): Promise<void> {
+    await Promise.allSettled(this.waiting);
+  }
+
+  private noted<T>(sent: Promise<T>): Promise<T> {
+    const gone = (): void => void this.waiting.delete(sent);
+    this.waiting.add(sent);
+    sent.then(gone, gone);
+    return sent;
   }
 
   private lookup(pattern: string): Promise<unknown> {

@@ -6,6 +6,8 @@ import type { RedisConnection } from '../redis/connection.js';
 import { patiently } from '../redis/patiently.js';
 import type { ReadChannel } from '../redis/read-channel.js';
 import { sleep } from '../redis/sleep.js';
+import { cancelRequest } from './cancels.js';
+import { HEADER } from './headers.js';
 import { readReplies, REPLY, type Reply } from './wire.js';
 
 /** The stream is gone so long after its client's last sign of life. */
@@ -28,7 +30,9 @@ export interface Requester {
 
 interface Open {
   readonly requester: Requester;
-  readonly timer: NodeJS.Timeout | undefined;
+  readonly timeoutMs: number;
+  /** When it was asked, or last answered. */
+  since: number;
   /** Sequence number of the next reply. A server that takes the request over says everything again. */
   next: number;
 }
@@ -37,6 +41,8 @@ interface Open {
 export class ReplyInbox {
   readonly key: string;
   private readonly open = new Map<string, Open>();
+  /** One timer for all: it looks when the first of them may be late. */
+  private sweep: NodeJS.Timeout | undefined;
   private requests = 0;
   private last = '0-0';
   private untrimmed = 0;
@@ -44,15 +50,19 @@ export class ReplyInbox {
   private renewal: NodeJS.Timeout | undefined;
   private channel: ReadChannel | undefined;
   private starting: Promise<void> | undefined;
+  private ready = false;
+  /** Headers of a request, up to its id. */
+  private readonly head: string;
   private reading: Promise<void> | undefined;
   private readonly closing = new AbortController();
 
   constructor(
     private readonly redis: RedisConnection,
     private readonly events: RedisStreamsEvents,
-    namespace: string,
+    private readonly namespace: string,
   ) {
     this.key = repliesKey(namespace, randomBytes(9).toString('base64url'));
+    this.head = `{${JSON.stringify(HEADER.replies)}:${JSON.stringify(this.key)},"${HEADER.request}":"`;
   }
 
   /** Resolves when replies can come. Idempotent; after a failure it may be called again. @throws ConnectionError | ClosedError */
@@ -65,22 +75,27 @@ export class ReplyInbox {
     return this.starting;
   }
 
-  get size(): number {
-    return this.open.size;
+  /** Replies can come. */
+  get isReady(): boolean {
+    return this.ready;
+  }
+
+  /** Headers of a request that has none of its user's, as JSON. */
+  headersOf(id: string, codec: string | undefined, ttlMs: number): string {
+    return `${this.head}${id}"${codec === undefined ? '' : `,"${HEADER.codec}":"${codec}"`}${ttlMs > 0 ? `,"${HEADER.ttl}":"${Math.ceil(ttlMs)}"` : ''}}`;
   }
 
   /** @param timeoutMs until the first reply, and between two; 0: without end. @returns the id of the request */
-  add(requester: Requester, timeoutMs: number, timedOut: (id: string) => void): string {
+  add(requester: Requester, timeoutMs: number): string {
     const id = (this.requests++).toString(36);
-    const timer = timeoutMs > 0 ? setTimeout(() => (timedOut(id), this.fail(id, new RequestTimeoutError(requester.pattern, timeoutMs))), timeoutMs) : undefined;
-    this.open.set(id, { requester, timer, next: 0 });
+    this.open.set(id, { requester, timeoutMs, since: timeoutMs > 0 ? performance.now() : 0, next: 0 });
+    if (timeoutMs > 0) this.sweep ??= setTimeout(() => this.look(), timeoutMs);
     return id;
   }
 
-  /** Nobody waits for it any more. @returns whether anybody did */
-  remove(id: string): boolean {
-    clearTimeout(this.open.get(id)?.timer);
-    return this.open.delete(id);
+  /** Nobody waits for it any more: its server is told, if anybody did. */
+  cancel(id: string): void {
+    if (this.remove(id)) void cancelRequest(this.redis, this.namespace, this.key, id);
   }
 
   fail(id: string, error: unknown): void {
@@ -92,6 +107,7 @@ export class ReplyInbox {
   async close(): Promise<void> {
     if (this.isClosed) return this.reading;
     this.closing.abort();
+    this.ready = false;
     clearInterval(this.renewal);
     this.channel?.close();
     this.failAll(new ClosedError('the client', 'this request was open; whether it was run is unknown'));
@@ -99,6 +115,33 @@ export class ReplyInbox {
     await this.starting.catch(() => undefined);
     await this.reading;
     await this.redis.commands.call('DEL', [this.key]).catch(() => undefined); // it expires
+  }
+
+  /** @returns whether it was open */
+  private remove(id: string): boolean {
+    const removed = this.open.delete(id);
+    // Nothing to look for, and nothing that keeps the process.
+    if (removed && this.open.size === 0 && this.sweep) {
+      clearTimeout(this.sweep);
+      this.sweep = undefined;
+    }
+    return removed;
+  }
+
+  private look(): void {
+    this.sweep = undefined;
+    const now = performance.now();
+    let next = Infinity;
+    for (const [id, { requester, timeoutMs, since }] of this.open) {
+      if (timeoutMs === 0) continue;
+      if (since + timeoutMs > now) next = Math.min(next, since + timeoutMs);
+      else {
+        void cancelRequest(this.redis, this.namespace, this.key, id);
+        this.fail(id, new RequestTimeoutError(requester.pattern, timeoutMs));
+      }
+    }
+    // Who was told may have asked again, which has set the timer.
+    if (next !== Infinity) this.sweep ??= setTimeout(() => this.look(), Math.max(1, Math.ceil(next - now)));
   }
 
   private get isClosed(): boolean {
@@ -110,6 +153,7 @@ export class ReplyInbox {
     if (this.isClosed) throw new ClosedError('the client');
     this.renewal = setInterval(() => void this.keep(), RENEW_MS).unref();
     this.reading = this.run();
+    this.ready = true;
   }
 
   /** @returns whether the stream was still there */
@@ -160,7 +204,7 @@ export class ReplyInbox {
   private received([id, sequence, kind, value, codec]: Reply): void {
     const open = this.open.get(id);
     if (!open) return; // it was cancelled, has ended, or is said again
-    const { requester, timer } = open;
+    const { requester } = open;
     if (kind === REPLY.end || kind === REPLY.last || kind === REPLY.error) {
       this.remove(id);
       if (kind === REPLY.error) requester.failed(value, codec);
@@ -170,7 +214,7 @@ export class ReplyInbox {
     }
     if (sequence < open.next) return;
     open.next = sequence + 1;
-    timer?.refresh();
+    if (open.timeoutMs > 0) open.since = performance.now();
     requester.value(value, codec, false);
   }
 

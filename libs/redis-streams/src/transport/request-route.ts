@@ -17,10 +17,13 @@ export interface RequestHost extends RouteHost {
   encodeReply(reply: { readonly response?: unknown; readonly err?: unknown; readonly isDisposed?: boolean }): Encoded | Promise<Encoded>;
 }
 
+const STORED = Promise.resolve(true);
+const GONE = Promise.resolve(false);
+
 /** One request while it runs: says its replies in order, and when the last of them is stored. */
 class Exchange {
   private sequence = 0;
-  private stored: Promise<boolean> = Promise.resolve(true);
+  private stored = STORED;
   /** Replies take a while to encode: each goes behind those before it. */
   private isSlow = false;
 
@@ -61,11 +64,9 @@ class Exchange {
     return (this.stored = this.isSlow ? this.stored.then(() => this.put(kind, encoded)) : this.put(kind, encoded));
   }
 
-  private async put(kind: ReplyKind, encoded?: Encoded): Promise<boolean> {
-    if (this.running.isCancelled) return false;
-    const there = await this.host.writer.write(this.replies, writeReply(this.id, this.sequence++, kind, encoded?.text, encoded?.codec));
-    if (!there) this.running.cancel();
-    return there;
+  private put(kind: ReplyKind, encoded?: Encoded): Promise<boolean> {
+    const { running } = this;
+    return running.isCancelled ? GONE : this.host.writer.write(this.replies, writeReply(this.id, this.sequence++, kind, encoded?.text, encoded?.codec), running);
   }
 }
 
@@ -91,26 +92,25 @@ export class RequestRoute extends Route {
     if (!running) return; // cancelled before it came
     // Only asked for by handlers that look at their signal.
     context.cancelledBy(() => running.signal);
+    const exchange = new Exchange(host, replies, id, running);
+    let failure: { readonly error: unknown } | undefined;
     try {
-      await this.answer(raw, context, new Exchange(host, replies, id, running), running);
+      try {
+        const read = this.read(raw, context);
+        const result: unknown = await this.handler(read instanceof Promise ? ((await read) as unknown) : read, context);
+        if (isObservable(result)) failure = await this.stream(result, exchange, running, context.delivery.signal);
+        else await exchange.value(result, true);
+      } catch (error) {
+        failure = { error };
+      }
+      if (failure) await this.failed(failure.error, context, exchange, running);
     } finally {
       host.cancels.end(replies, id);
       if (running.isCancelled) host.events.emit('transport.callerGone', { pattern, id: context.id });
     }
   }
 
-  private async answer(raw: unknown, context: RedisStreamsContext, exchange: Exchange, running: RunningRequest): Promise<void> {
-    let thrown: unknown;
-    try {
-      const read = this.read(raw, context);
-      const result: unknown = await this.handler(read instanceof Promise ? ((await read) as unknown) : read, context);
-      if (!isObservable(result)) return void (await exchange.value(result, true));
-      const failure = await this.stream(result, exchange, running, context.delivery.signal);
-      if (!failure) return;
-      thrown = failure.error;
-    } catch (error) {
-      thrown = error;
-    }
+  private async failed(thrown: unknown, context: RedisStreamsContext, exchange: Exchange, running: RunningRequest): Promise<void> {
     if (running.isCancelled) return; // it was told to stop: what it says of that is for nobody
     if (context.delivery.signal.aborted) throw thrown; // broken off here, to be run by somebody else: no reply of ours
     const outcome = outcomeOf(thrown);

@@ -27,14 +27,14 @@ export abstract class Route {
   ) {}
 
   /** The handler of the consumer underneath: what it returns is waited for, what it throws says what becomes of the message. */
-  readonly message = async (raw: unknown, delivery: Delivery): Promise<void> => {
-    if (this.isExpired(delivery)) return this.expired(delivery);
+  readonly message = (raw: unknown, delivery: Delivery): Promise<unknown> | undefined => {
+    if (this.isExpired(delivery)) return void this.expired(delivery);
     const context = new RedisStreamsContext(delivery, this.pattern);
-    await this.host.hooked(context, () => this.handle(raw, context));
+    return this.host.hooked(context, () => this.handle(raw, context));
   };
 
-  /** Reads the data with `read`, and runs the handlers. */
-  protected abstract handle(raw: unknown, context: RedisStreamsContext): Promise<void>;
+  /** Reads the data with `read`, and runs the handlers. @throws also at once */
+  protected abstract handle(raw: unknown, context: RedisStreamsContext): Promise<unknown>;
 
   /** A promise where a deserializer of the user's is asked. @throws DeadLetterException: it cannot be read, and no attempt more would help */
   protected read(raw: unknown, { delivery }: RedisStreamsContext): unknown {
@@ -75,8 +75,12 @@ function packetData(value: unknown, codec: string | undefined): unknown {
 
 /** Runs one handler until what it returned is complete. */
 export async function completed(handler: MessageHandler, data: unknown, context: RedisStreamsContext): Promise<void> {
-  const result: unknown = await handler(data, context);
-  if (isObservable(result)) await ended(result, context.delivery.signal);
+  await endOf(await handler(data, context), context);
+}
+
+/** Undefined: it is over. */
+export function endOf(result: unknown, { delivery }: RedisStreamsContext): Promise<void> | undefined {
+  return isObservable(result) ? ended(result, delivery.signal) : undefined;
 }
 
 /** Unsubscribes when the message is not this process's any more: an Observable need not end by itself. */

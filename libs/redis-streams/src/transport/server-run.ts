@@ -20,8 +20,6 @@ import type { Handlers } from './server.js';
 import { ServerClock } from './server-clock.js';
 import { LocalSettledHandlers, StoredSettledHandlers } from './settled-handlers.js';
 
-const DEFAULT_ATTEMPTS = 5;
-
 /** What Nest's Server does for it. */
 export interface ServerHooks {
   hooked: RouteHost['hooked'];
@@ -122,7 +120,7 @@ export class ServerRun {
     if (partitions !== undefined) {
       if (await queueRegistry.find(full)) throw new PatternMismatchError(pattern, there.ordered, there.queued);
       await engine.partitions(connection).register({ name: stream, namespace, partitions, ...(shards !== undefined && { shards: Math.min(shards, partitions) }) });
-      const route = new EventRoute(pattern, this.host, handlers, new LocalSettledHandlers());
+      const route = new EventRoute(pattern, this.host, handlers, new LocalSettledHandlers(), tuning.retry?.maxAttempts ?? engine.timings.partition.maxAttempts);
       const { prefetch: _, ...partitionTuning } = tuning;
       const handler = { message: (data: unknown, context: PartitionContext) => route.message(data, context) };
       this.consumers.push(await engine.runPartitionConsumer({ stream, namespace, connection, group: service, ...partitionTuning }, handler));
@@ -131,7 +129,7 @@ export class ServerRun {
     if (await registry.find(full)) throw new PatternMismatchError(pattern, there.queued, there.ordered);
     await engine.queues(connection).register({ name: stream, namespace, ...(shards !== undefined && { shards }) });
     const queue = (await queueRegistry.find(full))!;
-    const route = new EventRoute(pattern, this.host, handlers, new StoredSettledHandlers(engine.partsOf(connection).redis, queue));
+    const route = new EventRoute(pattern, this.host, handlers, new StoredSettledHandlers(engine.partsOf(connection).redis, queue), tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
     const handler = { message: (data: unknown, context: QueueContext) => route.message(data, context) };
     const group = broadcast ? this.broadcasting({ queue: stream, namespace }) : service;
     this.consumers.push(await engine.runQueueConsumer({ queue: stream, namespace, connection, group, ...tuning, ...(broadcast && { startFrom: 'latest' as const }) }, handler));
@@ -143,7 +141,7 @@ export class ServerRun {
     const queue = requestName(name);
     await engine.queues(connection).register({ name: queue, namespace, ...(shards !== undefined && { shards }) });
     const tuning = { ...transport.requests, ...(own.concurrency !== undefined && { prefetch: own.concurrency }), ...own };
-    const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? DEFAULT_ATTEMPTS);
+    const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
     this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ...tuning }, { message: (data, context) => route.message(data, context) }));
   }
 

@@ -157,16 +157,22 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
           resolve(await work());
         } catch (error) {
           reject(error as Error);
-        } finally {
+        }
+        try {
           this.onProcessingEndHook?.(this.transportId, context);
+        } catch (error) {
+          this.logger.error(`the processing end hook failed: ${toError(error).message}`);
         }
       };
+      // One that fails before it has called `done` would leave the message for ever.
+      const failed = (error: unknown): void => {
+        if (begun) this.logger.error(`the processing start hook failed: ${toError(error).message}`);
+        else reject(toError(error));
+      };
       try {
-        const hook = this.onProcessingStartHook(this.transportId, context, done) as unknown;
-        // One that fails before it has called `done` would leave the message for ever.
-        if (hook instanceof Promise) hook.catch((error: unknown) => begun || reject(toError(error)));
+        Promise.resolve(this.onProcessingStartHook(this.transportId, context, done) as unknown).catch(failed);
       } catch (error) {
-        if (!begun) reject(toError(error));
+        failed(error);
       }
     });
   }
