@@ -1,7 +1,7 @@
 import { Cluster, Redis } from 'ioredis';
 import type { ConnectionOptions } from 'nestjs-redis-streams/fanout';
 import { LUA } from '../library.js';
-import { RoomStore, shardOfRoom } from './library.js';
+import { roomKeys, RoomStore, shardOfRoom } from './library.js';
 
 /** The library's room store over a bare connection, without any of its client's own fences. */
 export class RawAcks {
@@ -18,9 +18,14 @@ export class RawAcks {
   }
 
   /** @returns 1: taken; 0: not owed; -1: no member */
-  async acknowledge(session: string, room: string, id: string): Promise<number> {
+  async acknowledge(session: string, room: string, turn: string): Promise<number> {
     const store = this.stores[shardOfRoom(room, this.stores.length)]!;
-    return (await store.acknowledge(session, [{ room, id, ejected: [] }]))[0] ?? 0;
+    return (await store.acknowledge(session, [{ room, turn: turn as unknown as number, ejected: [] }]))[0] ?? 0;
+  }
+
+  /** In which the room's current message is shown. Its handlers do not know, but acknowledgements name it. */
+  async turn(room: string): Promise<string | undefined> {
+    return (await this.redis.hget(roomKeys(undefined, shardOfRoom(room, this.stores.length), room).state, 'turn').catch(() => null)) ?? undefined;
   }
 
   close(): void {

@@ -40,6 +40,8 @@ export class RoomWork {
     const { room, id, redelivery, attempt } = context;
     const note = { sub, room, id, redelivery, detail: String(attempt) };
     void desk.ledger.note({ kind: 'shown', at: desk.now(), ...note });
+    // While it is owed: later it is another's.
+    const turn = this.place.plain ? await desk.raw.turn(room) : undefined;
     if (attempt === 1 && rng.chance(mischief.throws / 1_000)) {
       deeds.throws++;
       throw new Error('a bad day');
@@ -50,14 +52,15 @@ export class RoomWork {
     } else if (rng.chance(0.3)) await sleep(rng.int(1, 5));
     await desk.ledger.note({ kind: 'acked', at: desk.now(), ...note });
     if (this.manual) context.ack();
-    if (rng.chance(mischief.acks / 1_000)) this.misbehave(context);
-    this.done.push(id);
+    if (rng.chance(mischief.acks / 1_000)) this.misbehave(context, turn);
+    if (turn === undefined) return;
+    this.done.push(turn);
     if (this.done.length > REMEMBERED) this.done.shift();
   }
 
-  private misbehave(context: RoomContext): void {
+  private misbehave(context: RoomContext, turn: string | undefined): void {
     const { desk: { rng, deeds, config } } = this;
-    const { room, id } = context;
+    const { room } = context;
     switch (rng.int(0, 3)) {
       case 0:
         deeds.twice++;
@@ -67,18 +70,18 @@ export class RoomWork {
         return void setTimeout(() => context.ack(), rng.int(1, 400)).unref();
       case 2:
         // Out of their order, long after their turn.
-        if (this.place.plain) for (const old of rng.shuffle(this.done)) if (old !== id) this.send('old', this.desk.session(room), room, old);
+        for (const old of rng.shuffle(this.done)) if (old !== turn) this.send('old', this.desk.session(room), room, old);
         return;
       case 3:
-        this.send('foreign', this.desk.session(room), room, rng.pick(['0', '1', `${id}0`, '', '-1', `${id} `]));
-        return this.send('foreign', `${config.name}:nobody`, room, id);
+        this.send('foreign', this.desk.session(room), room, rng.pick(['0', '1', `${turn}0`, '', '-1', `${turn} `]));
+        return this.send('foreign', `${config.name}:nobody`, room, turn ?? '1');
     }
   }
 
-  private send(deed: 'old' | 'foreign', session: string, room: string, id: string): void {
+  private send(deed: 'old' | 'foreign', session: string, room: string, turn: string): void {
     this.desk.deeds[deed]++;
-    this.desk.raw.acknowledge(session, room, id).then(
-      (reply) => reply === 1 && this.desk.taken(`${session} acknowledged "${id}" of ${room} (${deed})`),
+    this.desk.raw.acknowledge(session, room, turn).then(
+      (reply) => reply === 1 && this.desk.taken(`${session} acknowledged "${turn}" of ${room} (${deed})`),
       () => undefined, // the server is away, or we are about to end
     );
   }

@@ -114,14 +114,16 @@ onTopologies(['standalone'], 'a sender that waits, and nobody else', (world) => 
     const sender = world().peer({ namespace });
     const room = world().room();
     // Members that died: past their deadline, in the room, owing.
-    const { sessions, sync } = keysOf(room, { namespace });
+    const { sessions, state } = keysOf(room, { namespace });
     const tag = keysOf(room, { namespace }).tag;
     const sent = sender.rooms.send(room, 1, { await: 'acked' });
     await sender.sees(room, 'it waits', ({ backlog }) => backlog === 1);
     for (const session of ['x:1', 'y:1']) {
-      await world().cli(['ZADD', sessions, Date.now() - 60_000, session]);
-      await world().cli(['SADD', sync, session]);
+      await world().cli(['HSET', state, session, 0]);
+      await world().cli(['HINCRBY', state, 'sync', 1]);
       await world().cli(['SADD', `${tag}:rooms:${session}`, room]);
+      // Last: from now on who looks takes it out.
+      await world().cli(['ZADD', sessions, Date.now() - 60_000, session]);
     }
     await sender.rooms.send(room, 2);
     expect((await sender.rooms.state(room)).members.map(({ session, lastSeen }) => [session, lastSeen]).sort()).toEqual([['x:1', undefined], ['y:1', undefined]]);

@@ -70,11 +70,9 @@ onTopologies(['standalone'], 'broken connections', (world) => {
     const seen = new Seen();
     await a.rooms.join(room, seen.handler());
     // As if the server had written it into a buffer that was never read: released, and not published.
-    const { state, owing, sync, tag } = keysOf(room, { namespace });
-    const [session] = (await world().cli(['SMEMBERS', sync])) as string[];
+    const { state, tag } = keysOf(room, { namespace });
     const now = Date.now() * 1_000;
-    await world().cli(['SADD', owing, session!]);
-    await world().cli(['HSET', state, 'id', now, 'turn', now + 1, 'priority', 0, 'text', `${now} 0 - ${Date.now()} "missed"`, 'due', 1, 'ejected', 0, 'who', '']);
+    await world().cli(['HSET', state, 'turn', now + 1, 'left', 1, 'due', 1, 'until', Date.now() + 30_000, 'text', `m${now} ${now + 1} 0 0 ${Date.now()} "missed"`]);
     await world().cli(['ZADD', `${tag}:current`, Date.now() + 30_000, room]);
     await seen.calls(1, 5_000);
     expect(seen.data).toEqual(['missed']);

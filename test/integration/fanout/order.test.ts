@@ -143,9 +143,9 @@ onTopologies(BOTH, 'the order of a room', (world) => {
     await b.rooms.join(room, late[1]!.handler());
     await c.rooms.join(room, late[2]!.handler(), { sync: false });
     const { state } = keysOf(room, fanout);
-    const { id, turn, text } = Object.fromEntries(((await world().cli(['HGETALL', state])) as string[]).flatMap((field, i, all) => (i % 2 === 0 ? [[field, all[i + 1]!]] : []))) as Record<'id' | 'turn' | 'text', string>;
-    const [, tries, , ...rest] = text.split(' ');
-    for (let n = 0; n < 3; n++) await world().cli(['SPUBLISH', state, `m${id} ${turn} 0 ${tries} ${rest.join(' ')}`]);
+    const text = String(await world().cli(['HGET', state, 'text']));
+    const id = /^m(\d+) /.exec(text)![1];
+    for (let n = 0; n < 3; n++) await world().cli(['SPUBLISH', state, text]);
     // Behind it in the same channel.
     const told = [first, ...late].map((seen) => seen.calls(seen === first ? 2 : 1));
     await sender.rooms.sendOutOfBand(room, 'told');

@@ -65,10 +65,10 @@ onTopologies(['standalone'], 'processes in a room', (world) => {
   it('many died at once: who looks takes all of them out, not some at each heartbeat', async () => {
     const namespace = world().namespace();
     const room = world().room();
-    const { tag, sessions, sync } = keysOf(room, { namespace });
+    const { tag, sessions, state } = keysOf(room, { namespace });
     const dead = Array.from({ length: 250 }, (_, n) => `dead:${n}`);
     await world().cli(['ZADD', sessions, ...dead.flatMap((session) => [Date.now() - 60_000, session])]);
-    await world().cli(['SADD', sync, ...dead]);
+    await world().cli(['HSET', state, 'sync', dead.length, ...dead.flatMap((session) => [session, 0])]);
     for (const session of dead) await world().cli(['SADD', `${tag}:rooms:${session}`, room]);
     // Its next heartbeat is long after this test.
     const a = world().peer({ namespace }, { session: { ttlMs: 120_000 } });

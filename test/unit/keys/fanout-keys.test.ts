@@ -19,7 +19,7 @@ async function callsOf(ns: string | undefined, shard: number, rooms: readonly st
   const each = rooms.map(() => '1');
   const replies: Record<string, unknown> = {
     'fanout-send': ['OK', each.join(' ')], 'fanout-ack': each.map(Number), 'fanout-join': ['OK', ...each], 'fanout-eject': ['OK', ...rooms.map(() => [])], 'fanout-look': ['1', [], [], [], -1, []],
-    'fanout-fetch': rooms.map(() => ''), 'fanout-part': 1, 'fanout-out': 1, 'fanout-remove': 0, 'fanout-state': ['1', '', '', '', '', '', '', 0, []], 'fanout-register': ['9', 'me'],
+    'fanout-fetch': rooms.map(() => ''), 'fanout-part': 1, 'fanout-out': 1, 'fanout-remove': 0, 'fanout-state': ['1', '', '', '', 0, []], 'fanout-register': ['9', 'me'],
   };
   const redis = {
     commands: { call: () => Promise.resolve([]) },
@@ -28,7 +28,7 @@ async function callsOf(ns: string | undefined, shard: number, rooms: readonly st
   const options = resolveFanout({ ...(ns === undefined ? {} : { namespace: ns }), shards: 9 }).value;
   const store = new RoomStore(redis, options, shard);
   await store.send('sender', 1, rooms.map((name) => ({ room: name, priority: 0, payload: '1', awaited: true })));
-  await store.acknowledge('a:1', rooms.map((name) => ({ room: name, id: '1', ejected: [] })));
+  await store.acknowledge('a:1', rooms.map((name) => ({ room: name, turn: 1, ejected: ['me'] })));
   await store.join('a:1', rooms.map((name) => ({ room: name, sync: true })));
   await store.eject('a:1', 'left', rooms);
   await store.expire(rooms);
@@ -49,7 +49,7 @@ describe('fanout keys', () => {
     expect([fanoutKey(undefined), fanoutKey('chat')]).toEqual(['{fanout:0}:fanout', '{fanout:chat:0}:fanout']);
     const keys = fanoutShardKeys('chat', 3);
     expect([keys.sessions, keys.dead, keys.bell, keys.roomsOf('a:1'), keys.sender('s'), `${keys.senders}s`]).toEqual(['sessions', 'dead', 'bell', 'rooms:a:1', 'sender:s', 'acked:s'].map((name) => `{fanout:chat:3}:${name}`));
-    expect(roomKeys(undefined, 0, 'lobby')).toEqual(Object.fromEntries(['state', 'backlog', 'sync', 'async', 'owing', 'outcomes'].map((key) => [key, `{fanout:0}:${key === 'state' ? 'room' : key}:lobby`])));
+    expect(roomKeys(undefined, 0, 'lobby')).toEqual(Object.fromEntries(['state', 'backlog', 'outcomes'].map((key) => [key, `{fanout:0}:${key === 'state' ? 'room' : key}:lobby`])));
   });
 
   it('every script of the capability is covered here', async () => {

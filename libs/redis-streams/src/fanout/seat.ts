@@ -5,7 +5,7 @@ import type { ErrorContext } from '../options.js';
 import { sleep } from '../redis/sleep.js';
 import { Changes } from './changes.js';
 import { Occupants } from './occupants.js';
-import { Showing, shownMessage } from './showing.js';
+import { Showing, shownMessage, type ShowingHost } from './showing.js';
 import { Standing, type Admission } from './standing.js';
 import type { Subscriber, SubscriberHost, ShownMessage } from './subscriber.js';
 import type { EjectedSubscriber } from './types.js';
@@ -21,7 +21,7 @@ export interface SeatHost {
   join(room: string, sync: boolean): Promise<Admission>;
   leave(room: string): Promise<void>;
   /** @returns false: this process is no member of the room any more */
-  acknowledge(room: string, id: string, ejected: readonly string[]): Promise<boolean>;
+  acknowledge(room: string, turn: number, ejected: readonly string[]): Promise<boolean>;
   received(message: WireMessage): void;
   invalid(): void;
   /** Nobody here wants the room any more. */
@@ -42,11 +42,18 @@ export class Seat implements SubscriberHost {
   private lastTurn = 0;
   private current: Showing | undefined;
   private readonly changes = new Changes();
+  private readonly showing: ShowingHost;
 
   constructor(
     readonly room: string,
     private readonly host: SeatHost,
   ) {
+    this.showing = {
+      acknowledge: (turn, ejected) => host.acknowledge(room, turn, ejected),
+      isCurrent: (showing) => this.current === showing && !this.standing.isClosed,
+      expelled: () => this.expelled(),
+      onError: (error, context) => host.onError(error, context),
+    };
     this.standing = new Standing({
       wanted: () => this.subscribers.wanted(),
       without: () => this.subscribers.without(),
@@ -195,14 +202,14 @@ export class Seat implements SubscriberHost {
     this.lastTurn = wire.turn;
     this.host.received(wire);
     const message = this.read(wire, false);
-    const active = [...this.subscribers].filter(({ state, after }) => state === 'active' && after < wire.turn);
-    const waiting = active.filter(({ sync }) => sync);
-    const shown: Showing = new Showing(this.room, wire.id, message, new Set(message ? waiting : []), {
-      acknowledge: (id, ejected) => this.host.acknowledge(this.room, id, ejected),
-      isCurrent: () => this.current === shown && !this.standing.isClosed,
-      expelled: () => this.expelled(),
-      onError: (error, context) => this.host.onError(error, context),
-    });
+    const active: Subscriber[] = [];
+    const waiting = new Set<Subscriber>();
+    for (const subscriber of this.subscribers) {
+      if (subscriber.state !== 'active' || subscriber.after >= wire.turn) continue;
+      active.push(subscriber);
+      if (subscriber.sync && message) waiting.add(subscriber);
+    }
+    const shown = new Showing(this.room, wire.id, wire.turn, message, waiting, this.showing);
     this.current = shown;
     if (message) for (const subscriber of active) subscriber.show(message);
     // Here nobody owes anything, so nobody who comes later is to see it.

@@ -9,6 +9,7 @@ import { withDeadline } from '../redis/deadline.js';
 import type { ConsumerIdentity } from '../session/identity.js';
 import { Membership } from '../session/membership.js';
 import type { ResolvedSession } from '../session/options.js';
+import { Acknowledger } from './acknowledger.js';
 import { Caretaker } from './caretaker.js';
 import { Changes } from './changes.js';
 import { RoomLatency } from './latency.js';
@@ -16,7 +17,7 @@ import type { ResolvedFanout } from './options.js';
 import { Seat, type SeatHost } from './seat.js';
 import { RoomSender } from './sender.js';
 import type { Admission } from './standing.js';
-import { RoomStore, type Acknowledgement, type Ejected } from './store.js';
+import { RoomStore, type Ejected } from './store.js';
 
 export interface ShardContext {
   readonly redis: RedisConnection;
@@ -54,7 +55,7 @@ export class FanoutShard implements SeatHost {
   private hearing: Channels | undefined;
   private readonly joins: Batcher<{ room: string; sync: boolean }, Admission>;
   private readonly leaves: Batcher<string, Ejected>;
-  private readonly acks: Batcher<Acknowledgement, number>;
+  private readonly acks: Acknowledger;
   private readonly arrivals = new Changes();
   private stopped = false;
   /** The session was lost, and there is none since. */
@@ -82,7 +83,7 @@ export class FanoutShard implements SeatHost {
     const batch = { maxItems: BATCH, maxBytes: Infinity, maxPendingItems: Infinity, maxPendingBytes: Infinity };
     this.joins = new Batcher({ ...batch, what: 'joining rooms', send: (rooms) => this.joinAll(rooms) });
     this.leaves = new Batcher({ ...batch, what: 'leaving rooms', send: (rooms) => this.leaveAll(rooms) });
-    this.acks = new Batcher({ ...batch, what: 'acknowledging', inFlight: 4, send: (acks) => this.acknowledgeAll(acks) });
+    this.acks = new Acknowledger({ store: this.store, session: () => this.session(), call: (command) => this.hearing?.call(command) });
   }
 
   get events(): RedisStreamsEvents {
@@ -185,8 +186,8 @@ export class FanoutShard implements SeatHost {
     if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });
   }
 
-  async acknowledge(room: string, id: string, ejected: readonly string[]): Promise<boolean> {
-    return (await this.acks.add({ room, id, ejected })) >= 0;
+  acknowledge(room: string, turn: number, ejected: readonly string[]): Promise<boolean> {
+    return this.acks.add(room, turn, ejected);
   }
 
   received(message: WireMessage): void {
@@ -263,11 +264,6 @@ export class FanoutShard implements SeatHost {
     const session = this.session();
     // A dead session is out of all rooms, or will be.
     return (session !== undefined && (await this.store.eject(session, 'left', rooms))) || rooms.map(() => ({ late: [], redelivered: undefined, buried: undefined }));
-  }
-
-  private async acknowledgeAll(acks: readonly Acknowledgement[]): Promise<readonly number[]> {
-    const session = this.session();
-    return session === undefined ? acks.map(() => 0) : this.store.acknowledge(session, acks);
   }
 
   private fetched(room: string, text: string): void {

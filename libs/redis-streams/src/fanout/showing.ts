@@ -6,8 +6,8 @@ import type { ShownMessage, Subscriber } from './subscriber.js';
 
 export interface ShowingHost {
   /** @returns false: this process is no member of the room any more */
-  acknowledge(id: string, ejected: readonly string[]): Promise<boolean>;
-  isCurrent(): boolean;
+  acknowledge(turn: number, ejected: readonly string[]): Promise<boolean>;
+  isCurrent(showing: Showing): boolean;
   expelled(): void;
   onError(error: Error, context: ErrorContext): void;
 }
@@ -23,6 +23,7 @@ export class Showing {
   constructor(
     private readonly room: string,
     readonly id: string,
+    private readonly turn: number,
     /** Undefined: it cannot be read, and is acknowledged for what it is. */
     readonly message: ShownMessage | undefined,
     readonly waiting: Set<Subscriber>,
@@ -42,10 +43,10 @@ export class Showing {
 
   /** Tells the server, again and again while it is away. */
   async tell(): Promise<void> {
-    for (let failures = 0; this.host.isCurrent(); failures++) {
+    for (let failures = 0; this.host.isCurrent(this); failures++) {
       try {
-        const isMember = await this.host.acknowledge(this.id, this.ejected);
-        if (!isMember && this.host.isCurrent()) this.host.expelled();
+        const isMember = await this.host.acknowledge(this.turn, this.ejected);
+        if (!isMember && this.host.isCurrent(this)) this.host.expelled();
         return;
       } catch (error) {
         if (error instanceof RedisStreamsError && !error.retriable) return this.host.onError(error, { room: this.room, during: `acknowledging message ${this.id}` });

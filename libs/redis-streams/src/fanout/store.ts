@@ -4,6 +4,7 @@ import { fanoutKey, fanoutShardKeys, roomKeys, type FanoutShardKeys } from '../k
 import type { Argument } from '../redis/compat.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { ScriptName } from '../redis/script-runner.js';
+import { bulk } from '../redis/wire.js';
 import type { ResolvedFanout } from './options.js';
 import type { Admission } from './standing.js';
 
@@ -22,7 +23,8 @@ export interface OutgoingRoomMessage {
 
 export interface Acknowledgement {
   readonly room: string;
-  readonly id: string;
+  /** In which the message was shown. */
+  readonly turn: number;
   /** Local subscribers that were ejected over it. */
   readonly ejected: readonly string[];
 }
@@ -53,9 +55,13 @@ export interface RawState {
 /** Redis I/O of one shard of rooms. */
 export class RoomStore {
   readonly keys: FanoutShardKeys;
-  private readonly common: readonly Argument[];
+  /** What becomes of messages, as the scripts read it. */
+  private readonly rules: string;
   /** Of busy rooms: put together anew they would cost more than the rest of a call. */
   private readonly keysOf = new Map<string, readonly string[]>();
+  /** The same as they stand on the wire. */
+  private readonly encodedKeysOf = new Map<string, string>();
+  private ackHead: string | undefined;
 
   constructor(
     private readonly redis: RedisConnection,
@@ -63,7 +69,7 @@ export class RoomStore {
     private readonly shard: number,
   ) {
     this.keys = fanoutShardKeys(options.namespace, shard);
-    this.common = [options.whenEmpty, options.ackTimeoutMs + GRACE_MS, options.maxRedeliveries, OUTCOME_MS, this.keys.senders, this.keys.bell];
+    this.rules = `${options.whenEmpty} ${options.ackTimeoutMs + GRACE_MS} ${options.maxRedeliveries} ${OUTCOME_MS}`;
   }
 
   /** The room's pub/sub channel. */
@@ -75,9 +81,9 @@ export class RoomStore {
   async send(sender: string, sequence: number, messages: readonly OutgoingRoomMessage[]): Promise<ReadonlyArray<string | Error> | 'LATE'> {
     const rooms = [...new Set(messages.map(({ room }) => room))];
     const index = new Map(rooms.map((room, i) => [room, i + 1]));
-    const args: Argument[] = [sequence, this.options.maxBacklog, rooms.length, ...rooms];
+    const args: Argument[] = [sequence, this.options.maxBacklog];
     for (const { room, priority, payload, awaited } of messages) args.push(index.get(room)!, priority, awaited ? sender : '-', payload);
-    const [status, answers] = (await this.run('fanout-send', this.keys.sender(sender), rooms, args)) as [string, string];
+    const [status, answers] = (await this.run('fanout-send', [this.keys.sender(sender)], rooms, args)) as [string, string];
     if (status === 'LATE') return 'LATE';
     return answers.split(' ').map((id, i) => (id === 'FULL' ? new BackpressureError(`the backlog of the room "${messages[i]!.room}"`, `fanout.maxBacklog: ${this.options.maxBacklog} messages`) : id));
   }
@@ -89,31 +95,46 @@ export class RoomStore {
 
   /** @returns per acknowledgement 1: taken; 0: not owed; -1: no member any more */
   async acknowledge(session: string, acks: readonly Acknowledgement[]): Promise<readonly number[]> {
-    const args: Argument[] = [session];
-    for (const { room, id, ejected } of acks) args.push(room, id, ejected.join(','));
-    return (await this.run('fanout-ack', this.keys.roomsOf(session), acks.map(({ room }) => room), args)) as number[];
+    const { current, backlogs, dead } = this.keys;
+    const keys = [current, backlogs, dead];
+    for (const { room } of acks) keys.push(...this.roomKeys(room));
+    return (await this.redis.scripts.run('fanout-ack', keys, [this.rules, session, ...turnsOf(acks)])) as number[];
+  }
+
+  /** The same call as it stands on the wire, for a connection that is not the client library's. */
+  acknowledgement(session: string, acks: readonly Acknowledgement[]): string {
+    const { current, backlogs, dead } = this.keys;
+    const turns = turnsOf(acks);
+    const count = 3 + acks.length * 3;
+    this.ackHead ??= [current, backlogs, dead].map(bulk).join('');
+    let text = `*${5 + count + turns.length}\r\n$7\r\nEVALSHA\r\n${bulk(this.redis.scripts.shaOf('fanout-ack'))}${bulk(String(count))}${this.ackHead}`;
+    for (const { room } of acks) text += this.encodedKeys(room);
+    text += bulk(this.rules) + bulk(session);
+    for (const turn of turns) text += bulk(String(turn));
+    return text;
   }
 
   /** Puts dead letters of these rooms back into their backlogs. @returns per letter 'OK', or why not */
   async replay(work: string, batch: number, keepMs: number, rooms: readonly string[], ids: readonly string[]): Promise<readonly string[]> {
-    return (await this.run('fanout-replay', work, rooms, [batch, keepMs, this.options.maxBacklog, rooms.length, ...rooms, ...ids])) as string[];
+    return (await this.run('fanout-replay', [work], rooms, [batch, keepMs, this.options.maxBacklog, ...ids])) as string[];
   }
 
   /** @returns undefined when the session is dead */
   async join(session: string, rooms: ReadonlyArray<{ readonly room: string; readonly sync: boolean }>): Promise<readonly Admission[] | undefined> {
-    const args = rooms.flatMap(({ room, sync }) => [room, sync ? 'sync' : 'async']);
-    const [status, ...numbers] = (await this.run('fanout-join', this.keys.roomsOf(session), rooms.map(({ room }) => room), [session, ...args])) as string[];
+    const { sessions } = this.keys;
+    const modes = rooms.map(({ sync }) => (sync ? 'sync' : 'async'));
+    const [status, ...numbers] = (await this.run('fanout-join', [sessions, this.keys.roomsOf(session)], rooms.map(({ room }) => room), [session, ...modes])) as string[];
     return status === 'LOST' ? undefined : numbers.map(admissionOf);
   }
 
   /** Takes a session out of rooms. @returns undefined when it is said to be dead and is not */
   async eject(session: string, reason: 'left' | 'dead', rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
-    return this.ejected(this.keys.roomsOf(session), [session, reason, ...rooms], rooms);
+    return this.ejected(this.keys.roomsOf(session), [session, reason], rooms);
   }
 
   /** Takes everybody out of these rooms who has not acknowledged in time. */
   async expire(rooms: readonly string[]): Promise<readonly Ejected[]> {
-    return (await this.ejected(this.keys.dead, ['', 'timeout', ...rooms], rooms)) ?? [];
+    return (await this.ejected(this.keys.dead, ['', 'timeout'], rooms)) ?? [];
   }
 
   async look(bornSince: number | undefined, oldWithinMs: number, skip: number): Promise<Attention> {
@@ -127,7 +148,7 @@ export class RoomStore {
 
   /** @returns per room its current message as text when the session owes it, '-' when it is no member, else '' */
   async fetch(session: string, rooms: readonly string[]): Promise<readonly string[]> {
-    return (await this.run('fanout-fetch', this.keys.roomsOf(session), rooms, [session, ...rooms])) as string[];
+    return (await this.redis.scripts.run('fanout-fetch', rooms.map((room) => this.channel(room)), [session])) as string[];
   }
 
   /** Some rooms a session is a member of. */
@@ -147,19 +168,21 @@ export class RoomStore {
   }
 
   async remove(room: string): Promise<number> {
-    return Number(await this.run('fanout-remove', this.keys.dead, [room], [room]));
+    return Number(await this.run('fanout-remove', [], [room], []));
   }
 
   async state(room: string): Promise<RawState> {
-    const { sessions, current, members } = this.keys;
-    const reply = (await this.redis.scripts.run('fanout-state', [sessions, current, members, ...this.roomKeys(room)], [room])) as [string, string, string, string, string, string, string, number, Array<string | number>];
-    const [serverMs, number, id, turn, text, priority, deadline, waiting, list] = reply;
+    const { sessions, members } = this.keys;
+    const { state, backlog } = roomKeys(this.options.namespace, this.shard, room);
+    const reply = (await this.redis.scripts.run('fanout-state', [sessions, members, state, backlog], [])) as [string, string, string, string, number, Array<string | number>];
+    const [serverMs, number, text, deadline, waiting, list] = reply;
     const rows: Array<RawState['members'][number]> = [];
     for (let i = 0; i + 4 < list.length; i += 5) {
       rows.push({ session: String(list[i]), sync: list[i + 1] === 'sync', deadline: list[i + 2] === '' ? undefined : Number(list[i + 2]), ttlMs: Number(list[i + 3]), owes: Number(list[i + 4]) === 1 });
     }
-    const message = id === '' ? undefined : waitingMessage(text, Number(priority), Number(turn));
-    return { number, serverMs: Number(serverMs), current: message && { message, deadline: Number(deadline) }, waiting: Number(waiting), members: rows };
+    const shown = parseNotice(text);
+    const current = shown?.kind === 'message' ? { message: shown.message, deadline: Number(deadline) } : undefined;
+    return { number, serverMs: Number(serverMs), current, waiting: Number(waiting), members: rows };
   }
 
   async peek(room: string, offset: number, limit: number): Promise<WireMessage[]> {
@@ -181,14 +204,15 @@ export class RoomStore {
     return Number(await this.redis.commands.call('ZCARD', [this.keys.rooms]));
   }
 
+  /** The rooms in which most messages wait; of busy ones what is noted lags behind, so they are counted. */
   async largest(count: number): Promise<Array<{ room: string; backlog: number }>> {
-    const flat = (await this.redis.commands.call('ZRANGE', [this.keys.backlogs, 0, count - 1, 'REV', 'WITHSCORES'])) as unknown[];
-    if (Array.isArray(flat[0])) return (flat as Array<[string, unknown]>).map(([room, backlog]) => ({ room, backlog: Number(backlog) }));
-    return flat.flatMap((room, i) => (i % 2 === 0 ? [{ room: String(room), backlog: Number(flat[i + 1]) }] : []));
+    const noted = (await this.redis.commands.call('ZRANGE', [this.keys.backlogs, 0, count - 1, 'REV'])) as unknown[];
+    const counted = await Promise.all(noted.map(String).map(async (room) => ({ room, backlog: Number(await this.redis.commands.call('ZCARD', [roomKeys(this.options.namespace, this.shard, room).backlog])) })));
+    return counted.filter(({ backlog }) => backlog > 0);
   }
 
   private async ejected(own: string, args: readonly Argument[], rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
-    const [status, ...rows] = (await this.run('fanout-eject', own, rooms, args)) as [string, ...string[][]];
+    const [status, ...rows] = (await this.run('fanout-eject', [this.keys.sessions, own], rooms, args)) as [string, ...string[][]];
     if (status === 'LIVE') return undefined;
     return rows.map((row) => ({
       late: row.filter((text) => !text.includes(' ')),
@@ -197,22 +221,38 @@ export class RoomStore {
     }));
   }
 
-  private run(script: ScriptName, own: string, rooms: readonly string[], args: readonly Argument[]): Promise<unknown> {
-    const { sessions, current, backlogs, rooms: all, dead } = this.keys;
-    const keys = [sessions, current, backlogs, all, dead, own];
+  private run(script: ScriptName, own: readonly string[], rooms: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    const { current, backlogs, dead, rooms: all } = this.keys;
+    const keys = [current, backlogs, dead, all, ...own];
     for (const room of rooms) keys.push(...this.roomKeys(room));
-    return this.redis.scripts.run(script, keys, [...this.common, ...args]);
+    return this.redis.scripts.run(script, keys, [this.rules, ...args]);
   }
 
   private roomKeys(room: string): readonly string[] {
     const known = this.keysOf.get(room);
     if (known) return known;
-    const { state, backlog, sync, async, owing, outcomes } = roomKeys(this.options.namespace, this.shard, room);
-    const keys = [state, backlog, sync, async, owing, outcomes];
+    const { state, backlog, outcomes } = roomKeys(this.options.namespace, this.shard, room);
+    const keys = [state, backlog, outcomes];
     if (this.keysOf.size >= KEYS_KEPT) this.keysOf.clear();
     this.keysOf.set(room, keys);
     return keys;
   }
+
+  private encodedKeys(room: string): string {
+    const known = this.encodedKeysOf.get(room);
+    if (known !== undefined) return known;
+    const keys = this.roomKeys(room).map(bulk).join('');
+    if (this.encodedKeysOf.size >= KEYS_KEPT) this.encodedKeysOf.clear();
+    this.encodedKeysOf.set(room, keys);
+    return keys;
+  }
+}
+
+/** Turns, then who was ejected: place and names. */
+function turnsOf(acks: readonly Acknowledgement[]): Array<string | number> {
+  const args: Array<string | number> = acks.map(({ turn }) => turn);
+  acks.forEach(({ ejected }, i) => ejected.length > 0 && args.push(i + 1, ejected.join(',')));
+  return args;
 }
 
 /** "id tries sender sentMs payload", as it waits. */

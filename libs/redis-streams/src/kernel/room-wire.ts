@@ -18,32 +18,31 @@ export type RoomNotice =
   | { readonly kind: 'ejected'; readonly session: string; readonly id: string }
   | { readonly kind: 'removed' };
 
-const MESSAGE = /^(\d+) (\d+) (\S+) (\d+) (\d+) /;
-const OUT_OF_BAND = /^(\S+) /;
-const EJECTED = /^(\S+) (\d+)$/;
+const MESSAGE = /^m(\d+) (\d+) (\S+) (\d+) (\d+) /;
+const OUT_OF_BAND = /^o(\S+) /;
+const EJECTED = /^e(\S+) (\d+)$/;
 
 /** Undefined: nobody who speaks this protocol has said that. */
 export function parseNotice(text: string): RoomNotice | undefined {
-  const rest = text.slice(1);
   switch (text[0]) {
     case 'm': {
-      const match = MESSAGE.exec(rest);
+      const match = MESSAGE.exec(text);
       if (!match) return undefined;
       const [head, id, turn, priority, redelivery, sentAt] = match as unknown as [string, string, string, string, string, string];
-      const message = { id, turn: Number(turn), priority: Number(priority), redelivery: Number(redelivery), sentAt: Number(sentAt), payload: rest.slice(head.length) };
+      const message = { id, turn: Number(turn), priority: Number(priority), redelivery: Number(redelivery), sentAt: Number(sentAt), payload: text.slice(head.length) };
       return { kind: 'message', message };
     }
     case 'o': {
-      const match = OUT_OF_BAND.exec(rest);
+      const match = OUT_OF_BAND.exec(text);
       if (!match) return undefined;
-      return { kind: 'outOfBand', message: { id: match[1]!, turn: 0, priority: 0, redelivery: 0, sentAt: 0, payload: rest.slice(match[0].length) } };
+      return { kind: 'outOfBand', message: { id: match[1]!, turn: 0, priority: 0, redelivery: 0, sentAt: 0, payload: text.slice(match[0].length) } };
     }
     case 'e': {
-      const match = EJECTED.exec(rest);
+      const match = EJECTED.exec(text);
       return match ? { kind: 'ejected', session: match[1]!, id: match[2]! } : undefined;
     }
     case 'x':
-      return rest === '' ? { kind: 'removed' } : undefined;
+      return text === 'x' ? { kind: 'removed' } : undefined;
     default:
       return undefined;
   }

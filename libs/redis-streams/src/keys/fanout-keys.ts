@@ -11,9 +11,9 @@ export interface FanoutShardKeys {
   readonly names: string;
   /** Pub/sub channel that says "look again", and "room" when one was born. A hint only. */
   readonly bell: string;
-  /** ZSET room -> server milliseconds until which its current message may stay unacknowledged. */
+  /** ZSET room -> server milliseconds until which its current message may stay unacknowledged, or a little earlier. */
   readonly current: string;
-  /** ZSET room -> messages that wait in it; rooms with none are not in it. */
+  /** ZSET room -> messages that wait in it, about; rooms with none are not in it. */
   readonly backlogs: string;
   /** ZSET room -> number at its birth: every room that has members or messages. */
   readonly rooms: string;
@@ -28,16 +28,13 @@ export interface FanoutShardKeys {
 }
 
 export interface RoomKeys {
-  /** HASH number, and of the current message: id, turn, priority, text, due, ejected, who. Also the room's channel. */
+  /**
+   * HASH number, sync, async (members of each kind), and of the current message: turn, left, due, until, noted, text, sender, ejected,
+   * who. Besides, for each member, session id -> 'async', or the last turn of which nothing is to be expected from it. Also the room's channel.
+   */
   readonly state: string;
   /** ZSET "id tries sender sentMs payload" -> priority. */
   readonly backlog: string;
-  /** SET sessions that acknowledge. */
-  readonly sync: string;
-  /** SET sessions that only listen. */
-  readonly async: string;
-  /** SET sessions that have not yet acknowledged the current message. */
-  readonly owing: string;
   /** HASH message id -> "acknowledged ejected", for senders that wait. Expires. */
   readonly outcomes: string;
 }
@@ -70,5 +67,5 @@ export function fanoutShardKeys(namespace: string | undefined, shard: number): F
 
 export function roomKeys(namespace: string | undefined, shard: number, room: string): RoomKeys {
   const own = (name: string): string => `${tag(namespace, shard)}:${name}:${room}`;
-  return { state: own('room'), backlog: own('backlog'), sync: own('sync'), async: own('async'), owing: own('owing'), outcomes: own('outcomes') };
+  return { state: own('room'), backlog: own('backlog'), outcomes: own('outcomes') };
 }

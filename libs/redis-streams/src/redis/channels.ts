@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
-import { ClosedError, ConnectionError } from '../errors/index.js';
-import { withDeadline } from './deadline.js';
+import { ClosedError } from '../errors/index.js';
+import type { Reply } from '../kernel/resp-reader.js';
+import { Line } from './line.js';
 import { sleep } from './sleep.js';
 
 /** Channels in one SUBSCRIBE. */
@@ -25,12 +26,13 @@ interface Channel {
 /**
  * Thousands of pub/sub channels of one hash slot over one connection: sharded pub/sub where the server has it (Redis 7.0),
  * else the classic kind; publishers decide by the same rule. Unlike ioredis it knows when a channel is really heard: `join`
- * resolves then, and after a break `restored` says so, when nothing said from then on can be missed.
+ * resolves then, and after a break `restored` says so, when nothing said from then on can be missed. What is to be answered
+ * to a message may go the way it came (`call`).
  */
 export class Channels {
   private readonly wanted = new Map<string, Channel>();
-  private client: Redis | undefined;
-  private opening: Promise<Redis> | undefined;
+  private line: Line | undefined;
+  private opening: Promise<Line> | undefined;
   private verb: Verb = 'ssubscribe';
   private failures = 0;
   private check: NodeJS.Timeout | undefined;
@@ -62,15 +64,19 @@ export class Channels {
     this.wanted.get(channel)?.given(new ClosedError('the subscription'));
     if (!this.wanted.delete(channel)) return;
     this.pending.delete(channel);
-    if (this.client) (this.verb === 'ssubscribe' ? this.client.sunsubscribe(channel) : this.client.unsubscribe(channel)).catch(() => undefined);
+    this.line?.channels(this.verb === 'ssubscribe' ? 'sunsubscribe' : 'unsubscribe', [channel]).catch(() => undefined);
+  }
+
+  /** A command on a key of the slot, as it stands on the wire. Undefined: not now, or not on this server. @throws ConnectionError | Refusal */
+  call(command: string): Promise<Reply> | undefined {
+    return this.line?.takesCommands ? this.line.encoded(command) : undefined;
   }
 
   close(): void {
     this.closed.abort();
     clearInterval(this.check);
-    const { client } = this;
-    this.client = undefined;
-    client?.disconnect();
+    this.line?.close();
+    this.line = undefined;
     for (const { given } of this.wanted.values()) given(new ClosedError('the subscriber connection'));
     this.onClose();
   }
@@ -85,10 +91,10 @@ export class Channels {
     while (this.pending.size > 0 && !this.closed.signal.aborted) {
       const chunk = [...this.pending].slice(0, CHUNK).map((name) => [name, this.wanted.get(name)] as const);
       try {
-        const client = await this.connection();
-        await this.subscribe(client, chunk.map(([name]) => name));
+        const line = await this.connection();
+        await this.subscribe(line, chunk.map(([name]) => name));
         // Another connection meanwhile: what this one hears nobody will.
-        if (this.client !== client) continue;
+        if (this.line !== line) continue;
         for (const [name, channel] of chunk) {
           if (!channel || this.wanted.get(name) !== channel) continue; // left meanwhile, and perhaps joined again behind the UNSUBSCRIBE
           this.pending.delete(name);
@@ -100,55 +106,49 @@ export class Channels {
     }
   }
 
-  private async subscribe(client: Redis, channels: readonly string[]): Promise<void> {
+  private async subscribe(line: Line, channels: readonly string[]): Promise<void> {
     try {
-      await withDeadline(client[this.verb](...channels), this.answerMs, () => new ConnectionError(`${this.verb} unanswered for ${this.answerMs} ms`));
+      await line.channels(this.verb, channels);
     } catch (error) {
       if (this.verb === 'ssubscribe' && /unknown command/i.test((error as Error).message)) {
         this.verb = 'subscribe';
-        return this.subscribe(client, channels);
+        return this.subscribe(line, channels);
       }
       this.hooks.error(error as Error);
-      this.drop(client, (error as Error).message);
+      this.drop(line, (error as Error).message);
       throw error;
     }
   }
 
-  private connection(): Promise<Redis> {
-    if (this.client) return Promise.resolve(this.client);
+  private connection(): Promise<Line> {
+    if (this.line) return Promise.resolve(this.line);
     return (this.opening ??= this.open().finally(() => (this.opening = undefined)));
   }
 
-  private async open(): Promise<Redis> {
+  private async open(): Promise<Line> {
     const client = this.create();
-    const lost = new Promise<never>((_, reject) => client.once('end', () => reject(new ConnectionError('the subscriber connection ended'))));
-    lost.catch(() => undefined);
     client.on('error', (error: Error) => !this.closed.signal.aborted && this.hooks.error(error));
-    try {
-      await withDeadline(Promise.race([client.ping(), lost]), this.answerMs, () => new ConnectionError(`no subscriber connection within ${this.answerMs} ms`));
-    } catch (error) {
-      client.disconnect();
-      throw error;
-    }
+    const line = await Line.open(
+      client,
+      this.answerMs,
+      (channel, message) => this.wanted.get(channel)?.listener(message),
+      (ended, why) => this.drop(ended, why),
+    );
     if (this.closed.signal.aborted) {
-      client.disconnect();
+      line.close();
       throw new ClosedError('the subscriber connection');
     }
-    const hear = (channel: string, message: string): void => this.wanted.get(channel)?.listener(message);
-    client.on('smessage', hear);
-    client.on('message', hear);
-    client.once('end', () => this.drop(client, 'it ended'));
-    this.client = client;
+    this.line = line;
     this.failures = 0;
     this.check ??= setInterval(() => void this.ping(), CHECK_MS).unref();
-    return client;
+    return line;
   }
 
   /** Opens another and asks for everything again. */
-  private drop(client: Redis, why: string): void {
-    if (this.client !== client) return;
-    this.client = undefined;
-    client.disconnect();
+  private drop(line: Line, why: string): void {
+    if (this.line !== line) return;
+    this.line = undefined;
+    line.close();
     if (this.closed.signal.aborted) return;
     this.hooks.replaced(why);
     const before = [...this.wanted.keys()];
@@ -170,9 +170,9 @@ export class Channels {
 
   /** A half-open connection looks exactly like a quiet one; and a slot that moved away is told by the answer. */
   private async ping(): Promise<void> {
-    const { client } = this;
+    const { line } = this;
     const channel = this.wanted.keys().next().value;
-    if (!client || channel === undefined || this.flushing) return;
-    await this.subscribe(client, [channel]).catch(() => undefined);
+    if (!line || channel === undefined || this.flushing) return;
+    await this.subscribe(line, [channel]).catch(() => undefined);
   }
 }

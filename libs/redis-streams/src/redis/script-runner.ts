@@ -37,6 +37,11 @@ export class ScriptRunner {
 
   constructor(private readonly channel: Caller) {}
 
+  /** What EVALSHA calls it on this server, as far as is known. */
+  shaOf(name: ScriptName): string {
+    return this.scripts[name].sha;
+  }
+
   async run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
     try {
       return await this.once(name, keys, args, options);

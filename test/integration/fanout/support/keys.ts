@@ -9,8 +9,6 @@ export const keysOf = (room: string, { shard = 0, namespace }: { shard?: number;
     rooms: `${tag}:rooms`,
     state: `${tag}:room:${room}`,
     backlog: `${tag}:backlog:${room}`,
-    owing: `${tag}:owing:${room}`,
-    sync: `${tag}:sync:${room}`,
     outcomes: `${tag}:outcomes:${room}`,
   };
 };

@@ -1,38 +1,97 @@
 #!lua flags=allow-oom
--- One session's acknowledgements. Of anything but the current message they change nothing, nor do they twice.
--- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
---       7... for each room: state, backlog, sync, async, owing, outcomes
--- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
---       6 bell  7 session  8... three for each room: name, message id, ejected local subscribers or ''
+-- One session's acknowledgements, each by the turn in which it was shown. Of anything but the current message they change
+-- nothing, nor do they twice.
+-- KEYS  1 current  2 backlogs  3 dead  4... for each room: state, backlog, outcomes
+-- ARGV  1 rules of the rooms, see include/room.lua  2 session  3... for each room the turn; then two for each with ejected local
+--       subscribers: its place (1, 2, ...), their names
 -- Reply per room 1: taken | 0: not owed | -1: the session is no member of it
-local session, replies, finished = ARGV[7], {}, nil
-for i = 1, (#ARGV - 7) / 3 do
-  local a, at = 5 + i * 3, i * 6
-  local state, owing = KEYS[at + 1], KEYS[at + 5]
-  if redis.call('HGET', state, 'id') == ARGV[a + 1] and redis.call('SREM', owing, session) == 1 then
-    replies[i] = 1
-    if ARGV[a + 2] ~= '' then
-      local before = redis.call('HGET', state, 'who')
-      redis.call('HSET', state, 'who', before and before .. ',' .. ARGV[a + 2] or ARGV[a + 2])
-    end
-    if redis.call('EXISTS', owing) == 0 then
-      finished = finished or {}
-      finished[#finished + 1] = i
-    end
-  elseif redis.call('SISMEMBER', KEYS[at + 3], session) == 1 or redis.call('SISMEMBER', KEYS[at + 4], session) == 1 then
+local session, count, replies, finished = ARGV[2], (#KEYS - 3) / 3, {}, nil
+
+-- Shows the next message of a room whose current one everybody has acknowledged: what `settle` of include/room.lua does, for
+-- rooms in which nothing else is to be done. Its functions and tables take the server longer than that, and each message of
+-- every room comes by here. Answers false, and has changed nothing, where there is more to do.
+local function advance(at, turn)
+  local room = redis.call('HMGET', KEYS[at], 'number', 'sync', 'noted', 'sender', 'ejected', 'who')
+  if room[4] or room[5] or room[6] then return false end
+  local first = redis.call('ZPOPMIN', KEYS[at + 1])
+  local entry, priority = first[1], first[2]
+  if not entry then return false end
+  local id, tries, sender, rest = string.match(entry, '^(%d+) (%d+) (%S+) (%d+ .*)$')
+  if not id then
+    redis.call('ZADD', KEYS[at + 1], priority, entry)
+    return false
+  end
+  local time, due = redis.call('TIME'), room[2]
+  local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local deadline = math.floor(now_us / 1000) + tonumber(string.match(ARGV[1], '^%a+ (%d+)'))
+  turn = string.format('%.0f', math.max(tonumber(room[1] or '0') + 1, tonumber(turn) + 1, now_us))
+  local text = 'm' .. id .. ' ' .. turn .. ' ' .. priority .. ' ' .. tries .. ' ' .. rest
+  local reply = redis.pcall('SPUBLISH', KEYS[at], text)
+  if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', KEYS[at], text) end
+  local overdue = string.format('%.0f', deadline)
+  redis.call('HSET', KEYS[at], 'turn', turn, 'left', due, 'due', due, 'until', overdue, 'text', text)
+  if sender ~= '-' then redis.call('HSET', KEYS[at], 'sender', sender) end
+  local name, noted, waiting = nil, tonumber(room[3] or '0'), redis.call('ZCARD', KEYS[at + 1])
+  local stale = deadline < noted or deadline - noted > (deadline - now_us / 1000) / 32
+  if stale or waiting == 0 then name = string.sub(KEYS[at], #KEYS[1] - #'current' + #'room:' + 1) end
+  if stale then
+    redis.call('HSET', KEYS[at], 'noted', overdue)
+    redis.call('ZADD', KEYS[1], overdue, name)
+  end
+  if waiting == 0 then redis.call('ZREM', KEYS[2], name) elseif stale then redis.call('ZADD', KEYS[2], waiting, name) end
+  return true
+end
+
+for i = 1, count do
+  local state, turn = KEYS[1 + i * 3], ARGV[2 + i]
+  local found = redis.call('HMGET', state, 'turn', 'left', session)
+  local noted = found[3]
+  if not noted then
+    replies[i] = -1
+  elseif found[1] ~= turn or noted == 'async' or tonumber(noted) >= tonumber(turn) then
     replies[i] = 0
   else
-    replies[i] = -1
+    replies[i] = 1
+    if found[2] == '1' then
+      finished = finished or {}
+      finished[#finished + 1] = i
+    else
+      redis.call('HSET', state, session, turn, 'left', found[2] - 1)
+    end
+  end
+end
+for a = 3 + count, #ARGV, 2 do
+  local i = tonumber(ARGV[a])
+  if replies[i] == 1 then
+    local state = KEYS[1 + i * 3]
+    local before = redis.call('HGET', state, 'who')
+    redis.call('HSET', state, 'who', before and before .. ',' .. ARGV[a + 1] or ARGV[a + 1])
   end
 end
 -- All but the last to acknowledge end here.
 if not finished then return replies end
+local rest
+for _, i in ipairs(finished) do
+  local at, turn = 1 + i * 3, ARGV[2 + i]
+  -- Said twice in one call, it was completed by the first.
+  if #finished > 1 and redis.call('HGET', KEYS[at], 'turn') ~= turn then
+    replies[i] = 0
+  elseif not advance(at, turn) then
+    rest = rest or {}
+    rest[#rest + 1] = i
+  end
+end
+if not rest then return replies end
+local FIRST_ROOM = 4
 --@include clock
 --@include room
-for _, i in ipairs(finished) do
-  local room = room_at(i, ARGV[5 + i * 3])
-  room.id, room.had = ARGV[6 + i * 3], true
-  complete(room)
-  settle(room)
+for _, i in ipairs(rest) do
+  local room = load_room(i)
+  if room.turn == tonumber(ARGV[2 + i]) then
+    room.left = 0
+    settle(room)
+  else
+    replies[i] = 0
+  end
 end
 return replies

@@ -1,38 +1,49 @@
 #!lua flags=allow-oom
 -- Takes a session out of rooms: it leaves, or is dead. Or, with no session, takes out whoever has not acknowledged in time.
--- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
---       7... for each room: state, backlog, sync, async, owing, outcomes
--- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
---       6 bell  7 session or ''  8 left | dead | timeout  9... the rooms' names
+-- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 sessions  6 the session's rooms  7... for each room: state, backlog, outcomes
+-- ARGV  1 rules of the rooms, see include/room.lua  2 session or ''  3 left | dead | timeout
 -- Reply {'OK', per room what became of its current message: "" | "redelivered <id>" | "buried <id>", before it the
 --       sessions ejected for the timeout} | {'LIVE'}: the session is not dead
+local FIRST_ROOM = 7
 --@include clock
 --@include room
-local session, reason = ARGV[7], ARGV[8]
+local session, reason = ARGV[2], ARGV[3]
 if reason == 'dead' then
-  local deadline = redis.call('ZSCORE', KEYS[1], session)
+  local deadline = redis.call('ZSCORE', KEYS[5], session)
   if deadline and tonumber(deadline) > now_ms then return { 'LIVE' } end
 end
-local reply = { 'OK' }
-for i = 1, #ARGV - 8 do
-  local room, out = load_room(i, ARGV[8 + i]), {}
-  if reason == 'timeout' then
-    local deadline = redis.call('ZSCORE', KEYS[2], room.name)
-    if room.id and deadline and tonumber(deadline) <= now_ms then
-      for _, late in ipairs(redis.call('SMEMBERS', room.owing)) do
-        redis.call('SREM', room.sync, late)
-        excuse(room, late, late)
-        publish(room.state, 'e' .. late .. ' ' .. room.id)
-        out[#out + 1] = late
-      end
-    elseif not room.id then
-      redis.call('ZREM', KEYS[2], room.name)
+
+-- Ejects the late of a room whose deadline has passed; it may stand in `current` under an earlier one.
+local function expire(room, out)
+  if not room.turn then return redis.call('ZREM', CURRENT, room.name) end
+  local noted = redis.call('ZSCORE', CURRENT, room.name)
+  if not noted or tonumber(noted) > now_ms then return end
+  local deadline = tonumber(redis.call('HGET', room.state, 'until') or '0')
+  if deadline > now_ms then
+    redis.call('ZADD', CURRENT, int(deadline), room.name)
+    redis.call('HSET', room.state, 'noted', int(deadline))
+    room.noted = deadline
+    return
+  end
+  local fields, id = redis.call('HGETALL', room.state), string.match(redis.call('HGET', room.state, 'text') or '', '^m(%d+)')
+  for i = 1, #fields, 2 do
+    local member = fields[i]
+    if string.find(member, ':', 1, true) and owes(room.turn, fields[i + 1]) then
+      dismiss(room, member, member)
+      publish(room.state, 'e' .. member .. ' ' .. (id or '0'))
+      out[#out + 1] = member
     end
+  end
+end
+
+local reply = { 'OK' }
+for i = 1, (#KEYS - 6) / 3 do
+  local room, out = load_room(i), {}
+  if reason == 'timeout' then
+    expire(room, out)
   else
-    redis.call('SREM', room.sync, session)
-    redis.call('SREM', room.async, session)
     redis.call('SREM', KEYS[6], room.name)
-    excuse(room, session, session)
+    dismiss(room, session, session)
   end
   settle(room)
   if room.redelivered then out[#out + 1] = 'redelivered ' .. room.redelivered end

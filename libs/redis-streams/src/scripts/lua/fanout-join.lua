@@ -1,28 +1,33 @@
 #!lua
 -- Makes a session a member of rooms, or changes between sync and async. Its first message is the next one released.
--- KEYS  1 sessions  2 current  3 backlogs  4 rooms  5 dead  6 the session's rooms
---       7... for each room: state, backlog, sync, async, owing, outcomes
--- ARGV  1 hold | pass  2 ms until the current message is overdue  3 redeliveries  4 ms to remember outcomes  5 beginning of the senders' channels
---       6 bell  7 session  8... two for each room: name, sync | async
+-- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 sessions  6 the session's rooms  7... for each room: state, backlog, outcomes
+-- ARGV  1 rules of the rooms, see include/room.lua  2 session  3... for each room sync | async
 -- Reply {'OK', per room the number after which its messages begin, or the message that it owes already, as it was
 --       published: the answer to an earlier try was lost} | {'LOST'}: the session is dead
+local FIRST_ROOM = 7
 --@include clock
 --@include room
-local session = ARGV[7]
-local deadline = redis.call('ZSCORE', KEYS[1], session)
+local session = ARGV[2]
+local deadline = redis.call('ZSCORE', KEYS[5], session)
 if not deadline or tonumber(deadline) <= now_ms then return { 'LOST' } end
 local reply = { 'OK' }
-for i = 1, (#ARGV - 7) / 2 do
-  local a = 6 + i * 2
-  local room = load_room(i, ARGV[a])
+for i = 1, #ARGV - 2 do
+  local room = load_room(i)
+  local noted = redis.call('HGET', room.state, session)
   reply[i + 1] = int(room.number)
-  if ARGV[a + 1] == 'sync' then
-    redis.call('SREM', room.async, session)
-    redis.call('SADD', room.sync, session)
-    if redis.call('SISMEMBER', room.owing, session) == 1 then reply[i + 1] = shown(room) end
-  else
-    redis.call('SADD', room.async, session)
-    if redis.call('SREM', room.sync, session) == 1 then excuse(room, session, session) end
+  if ARGV[i + 2] == 'sync' then
+    if noted and noted ~= 'async' then
+      if owes(room.turn, noted) then reply[i + 1] = redis.call('HGET', room.state, 'text') end
+    else
+      if noted then dismiss(room, session, session) end
+      -- Of what is current nothing is expected from it.
+      redis.call('HSET', room.state, session, int(room.number))
+      room.sync, room.peopled = room.sync + 1, true
+    end
+  elseif noted ~= 'async' then
+    if noted then dismiss(room, session, session) end
+    redis.call('HSET', room.state, session, 'async')
+    room.async, room.peopled = room.async + 1, true
   end
   redis.call('SADD', KEYS[6], room.name)
   settle(room)

@@ -1,21 +1,21 @@
 #!lua flags=no-writes
 -- Everything about one room.
--- KEYS  1 sessions  2 current  3 members  4 state  5 backlog  6 sync  7 async  8 owing  9 outcomes
--- ARGV  1 room
--- Reply {server ms, number or '', id or '', turn, text, priority, deadline or '', waiting, then per member four: session, sync | async, its deadline or '', its ttl, 1 when it owes}
+-- KEYS  1 sessions  2 members  3 state  4 backlog
+-- Reply {server ms, number or '', the current message as it was published or '', its deadline or '', waiting, then per member five: session, sync | async, its deadline or '', its ttl, 1 when it owes}
 --@include clock
-local state = redis.call('HMGET', KEYS[4], 'number', 'id', 'turn', 'text', 'priority')
-local members = {}
-local function add(key, mode)
-  for _, session in ipairs(redis.call('SMEMBERS', key)) do
+local state = redis.call('HGETALL', KEYS[3])
+local fields, members = {}, {}
+for i = 1, #state, 2 do fields[state[i]] = state[i + 1] end
+local turn = tonumber(fields['turn'])
+for i = 1, #state, 2 do
+  local session, noted = state[i], state[i + 1]
+  -- The names of sessions have a colon, and no others.
+  if string.find(session, ':', 1, true) then
     members[#members + 1] = session
-    members[#members + 1] = mode
+    members[#members + 1] = noted == 'async' and noted or 'sync'
     members[#members + 1] = redis.call('ZSCORE', KEYS[1], session) or ''
-    members[#members + 1] = redis.call('HGET', KEYS[3], session) or ''
-    members[#members + 1] = redis.call('SISMEMBER', KEYS[8], session)
+    members[#members + 1] = redis.call('HGET', KEYS[2], session) or ''
+    members[#members + 1] = turn and noted ~= 'async' and tonumber(noted) < turn and 1 or 0
   end
 end
-add(KEYS[6], 'sync')
-add(KEYS[7], 'async')
-return { int(now_ms), state[1] or '', state[2] or '', state[3] or '', state[4] or '', state[5] or '',
-  redis.call('ZSCORE', KEYS[2], ARGV[1]) or '', redis.call('ZCARD', KEYS[5]), members }
+return { int(now_ms), int(math.max(tonumber(fields['number'] or '0'), turn or 0)), turn and fields['text'] or '', fields['until'] or '', redis.call('ZCARD', KEYS[4]), members }
