@@ -57,7 +57,7 @@ describe('the ACL user of docs/operations.md for dead letters', () => {
     // Somebody else's group with something pending, and somebody who is in the room.
     await server.cli('XGROUP', 'CREATE', '{payments/0}:0', 'foreign', '0');
     await server.cli('XREADGROUP', 'GROUP', 'foreign', 'f', 'COUNT', '1', 'STREAMS', '{payments/0}:0', '>');
-    await server.cli('SADD', '{fanout:0}:sync:game', 'somebody:1');
+    await server.cli('HSET', '{fanout:0}:room:game', 'sync', '1', 'somebody:1', '0');
     await server.cli('SCRIPT', 'FLUSH');
     await server.cli('CONFIG', 'RESETSTAT');
     const again = newDesk();

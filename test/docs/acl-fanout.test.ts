@@ -32,7 +32,8 @@ describe('the ACL users of docs/operations.md for rooms', () => {
       for (const shard of [0, 1]) {
         await server.cli('ZADD', `{fanout:${shard}}:sessions`, 1, 'gone:0');
         await server.cli('HSET', `{fanout:${shard}}:members`, 'gone:0', '600');
-        await server.cli('SADD', `{fanout:${shard}}:sync:${room}`, 'gone:0');
+        await server.cli('HSET', `{fanout:${shard}}:room:${room}`, 'gone:0', '0');
+        await server.cli('HINCRBY', `{fanout:${shard}}:room:${room}`, 'sync', '1');
         await server.cli('SADD', `{fanout:${shard}}:rooms:gone:0`, room);
       }
     }
@@ -83,8 +84,8 @@ describe('the ACL users of docs/operations.md for rooms', () => {
     expect(listening.active).toBe(false);
 
     // A member whose event loop stands still is taken out by the room; one that has died by anybody.
-    await server.cli('SADD', '{fanout:0}:sync:late', 'app-2:0');
-    await server.cli('SADD', '{fanout:1}:sync:late', 'app-2:0');
+    await server.cli('HSET', '{fanout:0}:room:late', 'sync', '1', 'app-2:0', '0');
+    await server.cli('HSET', '{fanout:1}:room:late', 'sync', '1', 'app-2:0', '0');
     const late = await rooms.join('late', () => undefined);
     expect(await rooms.send('late', 1, { await: 'acked' })).toMatchObject({ acknowledged: 1, ejected: ['app-2:0'] });
     await leaveDead(['late']);

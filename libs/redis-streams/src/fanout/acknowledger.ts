@@ -23,6 +23,7 @@ export interface AcknowledgerHost {
  */
 export class Acknowledger {
   private waiting: Waiting[] = [];
+  private readonly underWay = new Set<Promise<void>>();
 
   constructor(private readonly host: AcknowledgerHost) {}
 
@@ -35,11 +36,22 @@ export class Acknowledger {
     });
   }
 
+  /**
+   * Resolves when everything added so far is answered. To be awaited before a step out of a room: that goes another way, and
+   * would turn an acknowledgement that it overtakes into none.
+   */
+  async settled(): Promise<void> {
+    this.flush();
+    await Promise.all(this.underWay);
+  }
+
   private flush(): void {
     const { waiting } = this;
     this.waiting = [];
-    if (waiting.length <= MOST) return void this.send(waiting);
-    for (let i = 0; i < waiting.length; i += MOST) void this.send(waiting.slice(i, i + MOST));
+    for (let i = 0; i < waiting.length; i += MOST) {
+      const sent = this.send(waiting.length <= MOST ? waiting : waiting.slice(i, i + MOST)).finally(() => this.underWay.delete(sent));
+      this.underWay.add(sent);
+    }
   }
 
   private async send(batch: readonly Waiting[]): Promise<void> {

@@ -177,10 +177,12 @@ export class FanoutShard implements SeatHost {
   }
 
   async join(room: string, sync: boolean): Promise<Admission> {
+    await this.acks.settled();
     return this.joins.add({ room, sync });
   }
 
   async leave(room: string): Promise<void> {
+    await this.acks.settled();
     const { redelivered, buried } = await this.leaves.add(room);
     if (redelivered !== undefined) this.events.emit('room.redelivered', { room, id: redelivered });
     if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });

@@ -159,7 +159,7 @@ local function settle(room)
     if waiting == 0 then redis.call('ZREM', BACKLOGS, room.name)
     elseif room.moved or room.renoted then redis.call('ZADD', BACKLOGS, int(waiting), room.name) end
   end
-  if room.sync == 0 and room.async == 0 and not room.turn and redis.call('EXISTS', room.backlog) == 0 then
+  if room.sync == 0 and room.async == 0 and not room.turn and redis.call('ZCARD', room.backlog) == 0 then
     redis.call('DEL', state)
     redis.call('ZREM', ROOMS, room.name)
     return
