@@ -14,8 +14,8 @@ const SHORT_PER_SECOND = 400;
 const PREFETCH = 256;
 /** On a machine with nothing else to do. */
 const PAUSE_MS = 100;
-/** What any machine must keep, for the short form: far below the heartbeat that would mend a hint that was lost. */
-const ANYWHERE_MS = 1_000;
+/** What any machine must keep, for the short form: below the heartbeat that would mend a hint that was lost. */
+const ANYWHERE_MS = 3_000;
 
 const rounded = (ms: number): number => Math.round(ms * 10) / 10;
 const spread = (name: string, values: readonly number[]): Record<string, number> => {

@@ -2,17 +2,17 @@ import { Logger } from '@nestjs/common';
 import { ClientProxy, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import { Observable } from 'rxjs';
 import { RedisStreamsEngine } from '../engine.js';
-import { ConnectionError, toError } from '../errors/index.js';
+import { toError } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import type { RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
-import { withDeadline } from '../redis/deadline.js';
-import { patiently } from '../redis/patiently.js';
 import { sleep } from '../redis/sleep.js';
+import { answered } from './answers.js';
 import { Codec, type Encoded } from './codec.js';
 import { EventSender } from './event-sender.js';
 import { HEADER } from './headers.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
+import { headersOf, isNil, unwrapped } from './packet.js';
 import { RedisStreamsRecord, type RecordOptions } from './record.js';
 import { ReplyInbox } from './reply-inbox.js';
 import { RequestQueues } from './requests.js';
@@ -31,8 +31,6 @@ interface Session {
   readonly requests: RequestQueues;
   readonly inbox: ReplyInbox;
 }
-
-const NONE: RecordOptions = {};
 
 /** Sends events and requests. Connects at the first of them; after `close` the next one connects again. */
 export class RedisStreamsClient extends ClientProxy<Record<string, (event: never) => void>> {
@@ -165,7 +163,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     let teardown = (): void => undefined;
     let isOver = false;
     this.request(packet, tell, () => isOver).then(
-      (cancel) => (isOver ? cancel() : (teardown = cancel)),
+      (undo) => (isOver ? undo() : (teardown = undo)),
       (error: unknown) => isOver || tell({ err: error, isDisposed: true }),
     );
     return () => {
@@ -235,17 +233,9 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     return this.opening;
   }
 
-  /** An engine without consumers asks Redis nothing when it starts. */
   private async answered(): Promise<void> {
     const session = await this.opened();
-    const { redis } = session.engine.partsOf(this.transport.connection);
-    const waitMs = session.engine.timings.startTimeoutMs;
-    const late = new AbortController();
-    try {
-      await withDeadline(patiently(() => redis.commands.call('PING', []), late.signal), waitMs, () => new ConnectionError(`Redis did not answer within ${waitMs} ms; is it running, and are the connection options right?`));
-    } finally {
-      late.abort();
-    }
+    await answered(session.engine, this.transport.connection);
     if (this.session === session) this._status$.next('connected');
   }
 
@@ -308,23 +298,4 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   private routeOf(pattern: unknown): string {
     return typeof pattern === 'string' ? pattern : this.normalizePattern(pattern as never);
   }
-}
-
-function unwrapped(data: unknown): { readonly data: unknown; readonly options: RecordOptions } {
-  return data instanceof RedisStreamsRecord ? { data: data.data as unknown, options: data.options } : { data, options: NONE };
-}
-
-function headersOf(packet: ReadPacket, { headers }: RecordOptions, codec: string | undefined, ttlMs: number | undefined): Record<string, string> | undefined {
-  const { metadata } = packet as { readonly metadata?: Readonly<Record<string, string>> };
-  if (!headers && codec === undefined && ttlMs === undefined && !metadata) return undefined;
-  return {
-    ...headers,
-    ...(metadata && { [HEADER.metadata]: JSON.stringify(metadata) }),
-    ...(codec !== undefined && { [HEADER.codec]: codec }),
-    ...(ttlMs !== undefined && { [HEADER.ttl]: String(Math.ceil(ttlMs)) }),
-  };
-}
-
-function isNil(value: unknown): boolean {
-  return value === undefined || value === null;
 }

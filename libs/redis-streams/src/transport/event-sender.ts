@@ -1,4 +1,6 @@
 import type { RedisStreamsEngine } from '../engine.js';
+import { ConnectionError } from '../errors/index.js';
+import { isTransient } from '../kernel/server-errors.js';
 import { UNROUTED } from '../keys/transport-keys.js';
 import { HEADER } from './headers.js';
 import type { ResolvedTransport } from './options.js';
@@ -50,7 +52,9 @@ export class EventSender {
   private lookup(pattern: string): Promise<unknown> {
     let lookup = this.lookups.get(pattern);
     if (!lookup) {
-      lookup = this.targets.find(pattern).then((found) => {
+      lookup = this.targets.find(pattern).catch((error: unknown) => {
+        throw isTransient(error) ? new ConnectionError(`the event ${pattern} was not sent: Redis could not be asked who handles it (${(error as Error).message}); is it running, and are the connection options right?`, error) : error;
+      }).then((found) => {
         if (!found) this.unknownUntil.set(pattern, performance.now() + UNKNOWN_MS);
         else this.unknownUntil.delete(pattern);
       });

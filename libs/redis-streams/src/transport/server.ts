@@ -5,6 +5,7 @@ import { InvalidOptionsError, toError } from '../errors/index.js';
 import { describe } from '../keys/names.js';
 import type { RedisStreamsEvent, RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
+import { answered } from './answers.js';
 import type { RedisStreamsContext } from './context.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
 import { ServerRun } from './server-run.js';
@@ -132,6 +133,7 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
       ...(deserializer && { deserialize: async (value, route) => ((await this.deserializer.deserialize(value, { channel: route })) as IncomingRequest).data }),
       ...(serializer && { serialize: async (reply) => (await this.serializer.serialize(reply as never)) as unknown }),
     });
+    await answered(engine, transport.connection);
     await this.run.start();
   }
 

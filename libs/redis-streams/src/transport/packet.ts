@@ -1,0 +1,27 @@
+import type { ReadPacket } from '@nestjs/microservices';
+import { HEADER } from './headers.js';
+import { RedisStreamsRecord, type RecordOptions } from './record.js';
+
+const NONE: RecordOptions = {};
+
+/** Data, and what a record adds to it. */
+export function unwrapped(data: unknown): { readonly data: unknown; readonly options: RecordOptions } {
+  return data instanceof RedisStreamsRecord ? { data: data.data as unknown, options: data.options } : { data, options: NONE };
+}
+
+/** Undefined: it needs none. */
+export function headersOf(packet: ReadPacket, { headers }: RecordOptions, codec: string | undefined, ttlMs: number | undefined): Record<string, string> | undefined {
+  const { metadata } = packet as { readonly metadata?: Readonly<Record<string, string>> };
+  if (!headers && codec === undefined && ttlMs === undefined && !metadata) return undefined;
+  return {
+    ...headers,
+    ...(metadata && { [HEADER.metadata]: JSON.stringify(metadata) }),
+    ...(codec !== undefined && { [HEADER.codec]: codec }),
+    ...(ttlMs !== undefined && { [HEADER.ttl]: String(Math.ceil(ttlMs)) }),
+  };
+}
+
+/** As Nest has it. */
+export function isNil(value: unknown): boolean {
+  return value === undefined || value === null;
+}
