@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { createRng } from '../../support/seed.js';
-import { type RedisStreamsEngine, RedisStreamsError } from './library.js';
+import { RedisStreamsError } from './library.js';
 import type { LedgerWriter } from './ledger.js';
 import type { Counts, ProducerConfig, Status, Task } from './messages.js';
 import { rangesOf } from './ranges.js';
@@ -10,7 +10,11 @@ const AT_ONCE = 256;
 const SURELY_UNSENT = /could be sent|were not tried|nothing was sent/;
 
 const UNTYPED = 'UNTYPED';
-type Producer = ReturnType<ReturnType<RedisStreamsEngine['queues']>['queue']>;
+
+/** What takes messages: a queue's producer, or a client that emits them as events. */
+interface Producer {
+  send(task: Task): Promise<unknown>;
+}
 
 /** Calls `send` and writes down what became of each call, once a turn. */
 export class Sender {

@@ -20,5 +20,6 @@ import { serverFaults } from './server-faults.js';
 import { slowAndBlocked } from './slow-and-blocked.js';
 import { takeover } from './takeover.js';
 import { takeoverMany } from './takeover-many.js';
+import { transportKills } from './transport-kills.js';
 
-export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier, partitionPoison, fanoutLockstep, fanoutProxy, queueProducers, queueProxy, queueKills, queueOutage, queueFailover, queueReshard];
+export const scenarios: readonly Scenario[] = [takeover, takeoverMany, pause, slowAndBlocked, serverFaults, killRandom, followUps, poison, fairness, partitionKills, partitionRolling, partitionBarrier, partitionPoison, fanoutLockstep, fanoutProxy, queueProducers, queueProxy, queueKills, queueOutage, queueFailover, queueReshard, transportKills];
