@@ -8,10 +8,10 @@ import { numberFrom } from './values.js';
 
 export function buildProgram(): Command {
   const program = new Command('npm run demo --')
-    .description('Order streams, leased to consumers; payments over partitions, owned by workers (scenario rebalance); web sockets in rooms that move in lock-step (scenario rooms); or jobs through a queue (scenario queue): HTTP APIs, a producer and N consumers, each a Nest application in a process of its own.')
+    .description('Order streams, leased to consumers; payments over partitions, owned by workers (scenario rebalance); web sockets in rooms that move in lock-step (scenario rooms); jobs through a queue (scenario queue); or events and requests between APIs and microservices (scenario transport): HTTP APIs, a producer and N consumers, each a Nest application in a process of its own.')
     .addOption(new Option('--scenario <name>', 'play one and judge it; exit code 0 only if its promises held').choices(SCENARIOS.map(({ name }) => name)))
     .option('--consumers <n>', 'consumers, or workers (3), or web sockets in each room (4), or processors of the queue (2)', numberFrom(1, 50, true))
-    .option('--rate <n>', `streams announced, or payments sent, a second, or ticks a second and room (${DEFAULTS.rate}; scenarios have their own)`, numberFrom(0, 5_000))
+    .option('--rate <n>', `streams announced, or payments sent, a second, ticks a second and room, or orders and requests a second by HTTP (${DEFAULTS.rate}; scenarios have their own)`, numberFrom(0, 5_000))
     .option('--seconds <n>', 'how long to run (until Ctrl-C; scenarios 20 or 30)', numberFrom(5, 86_400))
     .option('--messages <n>', 'jobs to send through the queue; that scenario lasts until they are done (200,000)', numberFrom(1_000, 10_000_000, true))
     .option('--speed <factor>', 'work this many times faster than 4 / 2 / 1 s for low / normal / high, or 4 to 12 ms a payment (1)', numberFrom(0.01, 1_000))

@@ -35,6 +35,9 @@ export function addRoleCommands(program: Command): void {
     .action((options: Options) => runRole(options, async () => (await import('../roles/processor.js')).runProcessor()));
   program.command('sender').description('the sender of jobs (the queue scenario starts it)')
     .action((options: Options) => runRole(options, async () => (await import('../roles/sender.js')).runSender()));
+  program.command('microservice').description('one instance of a service of events and requests (the transport scenario starts them)')
+    .requiredOption('--name <name>', 'consumer name')
+    .action((options: Options) => runRole(options, async () => (await import('../roles/microservice.js')).runMicroservice()));
   program.command('api').description('the HTTP API')
     .option('--port <port>', 'where it listens', numberFrom(0, 65_535, true))
     .option('--host <host>', 'address it listens on')

@@ -6,9 +6,9 @@ import { colorsEnabled } from '../ui/colors.js';
 import { say } from '../ui/lines.js';
 import { launch, type Launched } from './guarded.js';
 
-export type RoleName = 'api' | 'consumer' | 'producer' | 'worker' | 'payer' | 'gateway' | 'ticker' | 'processor' | 'sender';
+export type RoleName = 'api' | 'consumer' | 'producer' | 'worker' | 'payer' | 'gateway' | 'ticker' | 'processor' | 'sender' | 'microservice';
 /** Several of a kind, so each has a name. */
-const NAMED: readonly RoleName[] = ['consumer', 'worker', 'gateway', 'processor'];
+const NAMED: readonly RoleName[] = ['consumer', 'worker', 'gateway', 'processor', 'microservice'];
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /** A Nest application in a process of its own, as the supervisor sees it. */

@@ -38,6 +38,13 @@ export function narrateQueues(who: string, events: RedisStreamsEvents): void {
   events.on('connection.replaced', ({ role, why }) => say(who, 'warning', '', `${role} connection replaced: ${why}`));
 }
 
+/** What becomes of an instance's part in the events and requests of its patterns: one session for each. */
+export function narrateShop(who: string, events: RedisStreamsEvents): void {
+  events.on('session.lost', ({ session, why }) => say(who, 'warning', '', `session ${session} is over (${why}): what it held belongs to others now`));
+  events.on('queue.takenOver', ({ queue, messages }) => say(who, 'claimed', queue.slice(queue.indexOf(':') + 1), `${count(messages, 'message')} of a dead instance`));
+  events.on('connection.replaced', ({ role, why }) => say(who, 'warning', '', `${role} connection replaced: ${why}`));
+}
+
 /** What a room decides about its members. Clients tell their own part. */
 export function narrateRooms(who: string, events: RedisStreamsEvents): void {
   events.on('room.ejected', ({ room, subscriber, reason }) => say(who, 'ejected', room, `subscriber ${subscriber} (${reason})`));

@@ -7,5 +7,6 @@ import { rebalance } from './rebalance.js';
 import { rooms } from './rooms.js';
 import { scaleOut } from './scale-out.js';
 import type { Scenario } from './scenario.js';
+import { transport } from './transport.js';
 
-export const SCENARIOS: readonly Scenario[] = [balance, failover, scaleOut, graceful, highLoad, rebalance, rooms, queue];
+export const SCENARIOS: readonly Scenario[] = [balance, failover, scaleOut, graceful, highLoad, rebalance, rooms, queue, transport];

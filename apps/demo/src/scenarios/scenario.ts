@@ -1,6 +1,7 @@
 import type { JobStage } from '../jobs/job-stage.js';
 import type { PaymentStage } from '../payments/payment-stage.js';
 import type { RoomStage } from '../rooms/room-stage.js';
+import type { ShopStage } from '../shop/shop-stage.js';
 import type { RunOptions } from '../supervisor/run-options.js';
 import type { Stage } from '../supervisor/stage.js';
 import type { DemoServer } from '../server/server.js';
@@ -34,4 +35,9 @@ export interface JobScenario extends Play<JobStage> {
   readonly kind: 'jobs';
 }
 
-export type Scenario = OrderScenario | PaymentScenario | RoomScenario | JobScenario;
+/** Events and requests between Nest applications. */
+export interface ShopScenario extends Play<ShopStage> {
+  readonly kind: 'shop';
+}
+
+export type Scenario = OrderScenario | PaymentScenario | RoomScenario | JobScenario | ShopScenario;

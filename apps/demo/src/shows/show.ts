@@ -2,7 +2,7 @@ import type { RoleName } from '../processes/role-process.js';
 import type { Scene } from '../supervisor/scene.js';
 import type { Verdict } from '../supervisor/verdict.js';
 
-/** What is different between order streams, payments, rooms and jobs; the run from the server to the verdict is the same. */
+/** What is different between order streams, payments, rooms, jobs and a shop; the run from the server to the verdict is the same. */
 export interface Show {
   readonly scene: Scene;
   /** Who is stopped first and who once everything is done. */

@@ -1,4 +1,4 @@
-import type { RoleConfig } from '../config.js';
+import { DEFAULTS, type RoleConfig } from '../config.js';
 
 /** One run of the whole demo, as asked for. */
 export interface RunOptions {
@@ -21,5 +21,5 @@ export interface RunOptions {
 
 export function roleConfig(options: RunOptions, redisUrl: string, service: string, name?: string): RoleConfig {
   const { speed, rate, messages, ttlMs, handOver, quiet, host, port } = options;
-  return { redisUrl, service, bankUrl: undefined, name, speed, rate, messages, ttlMs, handOver, quiet, host, port };
+  return { redisUrl, service, bankUrl: undefined, name, duty: DEFAULTS.duty, speed, rate, messages, ttlMs, handOver, quiet, host, port };
 }

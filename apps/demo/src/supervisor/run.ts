@@ -9,6 +9,7 @@ import { JobsShow } from '../shows/jobs-show.js';
 import { OrdersShow } from '../shows/orders-show.js';
 import { PaymentsShow } from '../shows/payments-show.js';
 import { RoomsShow } from '../shows/rooms-show.js';
+import { ShopShow } from '../shows/shop-show.js';
 import type { Show } from '../shows/show.js';
 import { count, say, seconds } from '../ui/lines.js';
 import { Interrupt, Interrupted } from './interrupt.js';
@@ -61,6 +62,8 @@ async function stage(play: Scenario, setting: Setting): Promise<Show> {
       return new RoomsShow(setting, play);
     case 'jobs':
       return new JobsShow(setting, play, await startBank());
+    case 'shop':
+      return new ShopShow(setting, play, await startBank());
     default:
       return new OrdersShow(setting, play);
   }

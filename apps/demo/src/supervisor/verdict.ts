@@ -10,7 +10,7 @@ export interface Verdict {
   readonly figures: Readonly<Record<string, unknown>>;
   readonly problems: readonly string[];
   /** Printed last, as one line of JSON. */
-  readonly closing?: Readonly<Record<string, number>>;
+  readonly closing?: Readonly<Record<string, unknown>>;
 }
 
 /** What every run promises of its processes. */
