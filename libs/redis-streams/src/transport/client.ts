@@ -122,7 +122,8 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   override send<Result = unknown, Input = unknown>(pattern: unknown, data: Input): Observable<Result> {
     if (isNil(pattern) || isNil(data)) return super.send(pattern, data);
     return new Observable<Result>((observer) => {
-      if (!this.session?.inbox.isReady) return super.send<Result, Input>(pattern, data).subscribe(observer);
+      // While it closes, the next session is waited for.
+      if (this.closing || !this.session?.inbox.isReady) return super.send<Result, Input>(pattern, data).subscribe(observer);
       return this.publish(this.packetOf(pattern, data), this.createObserver(observer));
     });
   }

@@ -73,6 +73,8 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
 
   /** Joins the groups of all patterns; calls back when that is done, or with what went wrong. */
   async listen(callback: (error?: unknown) => unknown): Promise<void> {
+    await this.closing;
+    if (this.run) return void callback(new Error('it listens already'));
     try {
       await this.start();
     } catch (error) {
@@ -115,9 +117,7 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
   }
 
   private async start(): Promise<void> {
-    await this.closing;
     const { events, requests, transport } = this;
-    if (this.run) throw new Error('it listens already');
     if (events.size > 0 && transport.service === undefined) {
       throw new InvalidOptionsError([{ path: 'transport.service', message: `must be given: ${events.size} patterns have event handlers, and instances of a service share its events (got ${describe(undefined)})` }]);
     }
