@@ -7,6 +7,7 @@ import type { PartitionConsumer } from '../partition/consumer.js';
 import type { PartitionContext } from '../partition/types.js';
 import type { QueueConsumer } from '../queue/consumer.js';
 import type { QueueContext } from '../queue/handler-types.js';
+import { withDeadline } from '../redis/deadline.js';
 import { Broadcasts } from './broadcasts.js';
 import { Cancels } from './cancels.js';
 import { Codec, type Encoded } from './codec.js';
@@ -38,6 +39,7 @@ export class ServerRun {
   private readonly cancels: Cancels;
   private readonly router: Router;
   private broadcasts: Broadcasts | undefined;
+  private starting: Promise<void> | undefined;
 
   constructor(
     private readonly engine: RedisStreamsEngine,
@@ -60,21 +62,28 @@ export class ServerRun {
   }
 
   /** @throws InvalidOptionsError | PatternMismatchError | QueueMismatchError | StreamMismatchError | ConnectionError */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.starting = this.begin();
+    return this.starting;
+  }
+
+  async stop(): Promise<void> {
+    // What is being started must be there to be stopped: a group of this instance would otherwise be made behind its removal.
+    await withDeadline(Promise.resolve(this.starting).catch(() => undefined), this.engine.timings.drainMs, () => new Error('it did not start in time')).catch(() => undefined);
+    await Promise.all([...this.consumers.map((consumer) => this.engine.release(consumer)), this.router.stop()]);
+    await this.broadcasts?.stop();
+    this.cancels.stop();
+    this.clock.stop();
+    await this.writer.flush();
+  }
+
+  private async begin(): Promise<void> {
     const routes = this.plan();
     await this.codec.load();
     await this.clock.start();
     if (this.handlers.requests.size > 0) this.cancels.listen();
     const started = await Promise.allSettled([...routes.map((start) => start()), this.router.start()]);
     for (const result of started) if (result.status === 'rejected') throw result.reason;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all([...this.consumers.map((consumer) => this.engine.release(consumer)), this.router.stop()]);
-    await this.broadcasts?.stop();
-    this.cancels.stop();
-    this.clock.stop();
-    await this.writer.flush();
   }
 
   /** What is to be started; everything that is wrong is said at once, before anything is. */

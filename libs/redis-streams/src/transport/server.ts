@@ -1,7 +1,7 @@
 import type { CustomTransportStrategy, IncomingRequest, MessageHandler } from '@nestjs/microservices';
 import { Server } from '@nestjs/microservices';
 import { RedisStreamsEngine } from '../engine.js';
-import { InvalidOptionsError, toError } from '../errors/index.js';
+import { ClosedError, InvalidOptionsError, toError } from '../errors/index.js';
 import { describe } from '../keys/names.js';
 import type { RedisStreamsEvent, RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
@@ -128,13 +128,14 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
       ...(this.given ? [engine.beforeClose(() => this.close())] : []),
     ];
     const { serializer, deserializer } = this.engineOptions.transport ?? {};
-    this.run = new ServerRun(engine, transport, { events, requests }, {
+    const run = (this.run = new ServerRun(engine, transport, { events, requests }, {
       hooked: (context, work) => this.hooked(context, work),
       ...(deserializer && { deserialize: async (value, route) => ((await this.deserializer.deserialize(value, { channel: route })) as IncomingRequest).data }),
       ...(serializer && { serialize: async (reply) => (await this.serializer.serialize(reply as never)) as unknown }),
-    });
+    }));
     await answered(engine, transport.connection);
-    await this.run.start();
+    if (this.run !== run) throw new ClosedError('the server', 'it was closed while it started');
+    await run.start();
   }
 
   private async stop(): Promise<void> {
