@@ -46,7 +46,7 @@ describe('the packed file, as users install it', () => {
   });
 
   it('holds ESM, types and documents, and neither sources nor tests', () => {
-    for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/lease/index.js', 'dist/lease/index.d.ts', 'dist/partition/index.js', 'dist/partition/index.d.ts', 'dist/fanout/index.js', 'dist/fanout/index.d.ts', 'dist/queue/index.js', 'dist/queue/index.d.ts', 'README.md', 'LICENSE', 'CHANGELOG.md', 'package.json']) {
+    for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/lease/index.js', 'dist/lease/index.d.ts', 'dist/partition/index.js', 'dist/partition/index.d.ts', 'dist/fanout/index.js', 'dist/fanout/index.d.ts', 'dist/queue/index.js', 'dist/queue/index.d.ts', 'dist/transport/index.js', 'dist/transport/index.d.ts', 'README.md', 'LICENSE', 'CHANGELOG.md', 'package.json']) {
       expect(files).toContain(path);
     }
     expect(files.filter((path) => /\.lua$|(?<!\.d)\.ts$|test|tsbuildinfo/.test(path))).toEqual([]);
@@ -92,15 +92,16 @@ describe('the packed file, as users install it', () => {
       });
 
       for (const kind of ['esm', 'cjs'] as const) {
-        it(`runs handlers of leases, partitions, rooms and queues from ${kind === 'esm' ? 'ESM' : 'CommonJS'} and ends by itself`, () => {
+        it(`runs handlers of leases, partitions, rooms, queues and the transport from ${kind === 'esm' ? 'ESM' : 'CommonJS'} and ends by itself`, () => {
           must(run('node', ['-e', `require('ioredis')`], app), 'ioredis loads');
           const result = run('node', [kind === 'esm' ? 'app.mjs' : 'app.cjs'], app, { REDIS_URL: redis.url, NODE_OPTIONS: '' });
           const line = must(result, 'the program').trim().split('\n').at(-1)!;
           const seen = JSON.parse(line) as Record<string, unknown>;
-          expect(seen).toMatchObject({ kind, oneClass: true, withoutNest: true, stream: `order-${kind}`, info: { from: kind }, from: kind, guards: 2, parcel: `parcel-${kind}` });
+          expect(seen).toMatchObject({ kind, oneClass: true, withoutNest: true, stream: `order-${kind}`, info: { from: kind }, from: kind, guards: 3, parcel: `parcel-${kind}` });
           expect(seen).toMatchObject({ paid: { from: kind }, key: 'account', scoped: kind, header: kind, outside: { from: kind } });
           expect(seen).toMatchObject({ acknowledged: 2, ticked: { from: kind }, room: true, heard: { from: kind } });
           expect(seen).toMatchObject({ worked: { from: kind }, job: 'job-1', queued: { from: kind } });
+          expect(seen).toMatchObject({ total: 6, emitted: { from: kind }, shopHeader: kind });
           expect(seen['epoch']).toBeGreaterThan(1e15);
           expect(String(seen['nest'])).toMatch(new RegExp(`^${nest}\\.`));
           expect(String(seen['ioredis'])).toMatch(new RegExp(`^${ioredis}\\.`));
