@@ -20,7 +20,7 @@ const REPLIES_GONE_MS = 32_000;
 export const transportKills: Scenario = {
   name: 'transport-kills',
   about: 'two services of three servers each are SIGKILLed and SIGSTOPped at random, and some clients, among 1,000 short-lived ones (short: 12 faults, 60 clients): no event lost, every request answered once, nothing left behind',
-  takesSeconds: 160,
+  takesSeconds: 200,
   run: (context) => TransportWorld.with(context, {
     services: SERVICES, shards: context.topology === 'cluster' ? 3 : 2, ttlMs: TTL_MS, concurrency: CONCURRENCY, requestTimeoutMs: 30_000,
     events: { prefetch: PREFETCH, concurrency: 12 }, eventsPerSecond: 150, requestsPerSecond: 50,

@@ -82,7 +82,7 @@ export class TransportWorld {
     const producer = ++this.clientNumbers;
     const { eventsPerSecond: perSecond, requestsPerSecond, requestTimeoutMs } = this.options;
     const born = await ClientProcess.spawn({
-      ...this.common, label: `client-${producer}`, producer, queue: EVENT_QUEUE, commandTimeoutMs: COMMAND_TIMEOUT_MS, options: {}, maxWorkMs: 20, ballast: 0,
+      ...this.common, label: `client-${producer}`, producer, queue: EVENT_QUEUE, commandTimeoutMs: COMMAND_TIMEOUT_MS, options: {}, maxWorkMs: 40, ballast: 0,
       seed: this.context.seed + producer, perSecond, requestsPerSecond, requestTimeoutMs,
     });
     this.clients.push(born);
