@@ -109,6 +109,7 @@ export class QueueConsumer implements DeliveryHost {
     const { queue, group, startFrom } = options;
     return {
       queue, group, startFrom,
+      lingerMs: this.handlers.settleWithinMs ?? 0,
       prefetch: Math.ceil(options.prefetch / shards),
       prefetchFrom: Math.ceil(options.prefetchFrom / shards),
       events: context.events,

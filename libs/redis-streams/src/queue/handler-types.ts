@@ -33,6 +33,8 @@ export interface QueueContext<T = unknown> {
 
 export interface QueueHandlers {
   message(data: unknown, context: QueueContext): unknown;
+  /** @internal So long what was handled may wait to be settled along with more; whoever asks whether it is stored is not kept waiting. */
+  readonly settleWithinMs?: number;
 }
 
 /** One group's view of a queue, over all shards. */

@@ -7,8 +7,12 @@ const RETRY_MS = 100;
 /** The server will not do it, and nothing we do changes that soon. */
 const REFUSED_MS = 1_000;
 const MAX_BATCH = 4_000;
+/** So many outcomes are worth a call of their own. */
+const WORTH_A_CALL = 64;
 
 export interface SettlementsHost {
+  /** So long an outcome may wait for others to be told along with. Default: not at all. */
+  readonly lingerMs?: number;
   /** The live session, or undefined. */
   session(): string | undefined;
   /** The server has it. `dueMs`: until the first retry is due, or -1. */
@@ -27,6 +31,8 @@ export class Settlements {
   private givenUp: GivenUpMessage[] = [];
   private running: Promise<void> | undefined;
   private waiters: Array<{ resolve(stored: boolean): void }> = [];
+  private go: (() => void) | undefined;
+  private hurried = false;
 
   constructor(
     private readonly store: QueueShardStore,
@@ -36,21 +42,31 @@ export class Settlements {
   handled(held: HeldMessage): void {
     this.done.push(held);
     this.running ??= this.run();
+    if (this.done.length >= WORTH_A_CALL) this.hurry();
   }
 
   retry(held: HeldMessage, delayMs: number): void {
     this.again.push({ held, delayMs });
     this.running ??= this.run();
+    this.hurry();
   }
 
   giveUp(held: HeldMessage, fields: readonly string[]): void {
     this.givenUp.push({ held, fields });
     this.running ??= this.run();
+    this.hurry();
+  }
+
+  /** What waits for others goes now. */
+  hurry(): void {
+    this.hurried = true;
+    this.go?.();
   }
 
   /** Resolves when what was said so far is stored; false: the session was over before. */
   stored(): Promise<boolean> {
     if (this.isEmpty && !this.running) return Promise.resolve(true);
+    this.hurry();
     return new Promise((resolve) => this.waiters.push({ resolve }));
   }
 
@@ -62,6 +78,7 @@ export class Settlements {
     const { waiters } = this;
     this.waiters = [];
     for (const { resolve } of waiters) resolve(false);
+    this.hurry();
   }
 
   private get isEmpty(): boolean {
@@ -69,10 +86,10 @@ export class Settlements {
   }
 
   private async run(): Promise<void> {
-    // One turn later, so that everything said in this turn shares the batch.
-    await Promise.resolve();
     let stored = true;
-    while (!this.isEmpty) {
+    for (;;) {
+      await this.gathered();
+      if (this.isEmpty) break;
       const outcomes = this.take();
       // What was said before and did not fit is in a later batch: who asked waits for that one. What is said from here on
       // is nothing they wait for, or under a steady load they would wait for ever.
@@ -85,6 +102,19 @@ export class Settlements {
     const { waiters } = this;
     this.waiters = [];
     for (const { resolve } of waiters) resolve(stored);
+  }
+
+  /** One turn later at least, so that everything said in this turn shares the batch. */
+  private async gathered(): Promise<void> {
+    const { lingerMs = 0 } = this.host;
+    if (lingerMs > 0 && !this.hurried && !this.isEmpty) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, lingerMs);
+        this.go = () => (clearTimeout(timer), resolve());
+      });
+      this.go = undefined;
+    }
+    this.hurried = false;
   }
 
   private take(): Outcomes {

@@ -25,6 +25,8 @@ export interface QueueShardHost {
   readonly prefetchFrom: number;
   readonly prefetch: number;
   readonly startFrom: string;
+  /** So long what is handled may wait to be settled along with more. */
+  readonly lingerMs: number;
   /** Handlers could run, and there is nothing for them. */
   hungry(): boolean;
   /** To be handled. */
@@ -95,6 +97,7 @@ export class QueueShard {
       recovered: (failures, downMs) => host.events.emit('reader.recovered', { service: this.scope, failures, downMs }),
     });
     this.settlements = new Settlements(store, {
+      lingerMs: host.lingerMs,
       session: () => this.session,
       settled: (outcomes, dueMs) => this.settled(outcomes, dueMs),
       refused: (id) => this.membership.refused(id),
@@ -153,6 +156,8 @@ export class QueueShard {
   done(held: HeldMessage): void {
     this.outgoing++;
     this.settlements.handled(held);
+    // What is settled makes room for more.
+    if (this.room * 2 < this.ahead.size) this.settlements.hurry();
   }
 
   retry(held: HeldMessage, delayMs: number): void {

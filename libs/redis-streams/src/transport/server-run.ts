@@ -21,6 +21,9 @@ import type { Handlers } from './server.js';
 import { ServerClock } from './server-clock.js';
 import { LocalSettledHandlers, StoredSettledHandlers } from './settled-handlers.js';
 
+/** A reply is stored before its request is settled, and nobody waits for that: it shares a call with others, and leaves the process to the next reply. */
+const SETTLE_WITHIN_MS = 2;
+
 /** What Nest's Server does for it. */
 export interface ServerHooks {
   hooked: RouteHost['hooked'];
@@ -151,7 +154,7 @@ export class ServerRun {
     await engine.queues(connection).register({ name: queue, namespace, ...(shards !== undefined && { shards }) });
     const tuning = { ...transport.requests, ...(own.concurrency !== undefined && { prefetch: own.concurrency }), ...own };
     const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
-    this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ...tuning }, { message: (data, context) => route.message(data, context) }));
+    this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS }));
   }
 
   private broadcasting(ref: { readonly queue: string; readonly namespace: string }): string {
