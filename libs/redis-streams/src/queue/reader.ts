@@ -6,6 +6,7 @@ import { sleep } from '../redis/sleep.js';
 
 const BLOCK_MS = 2_000;
 const MAX_COUNT = 1_000;
+const FEW = 4;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 1_000;
 /** A reply is to be about this large at most, and messages are this large until some were seen. */
@@ -122,6 +123,8 @@ export class QueueReader {
     this.weigh(messages);
     // Of a session that is over meanwhile they are for others, who will find them.
     if (this.host.session() === session) this.host.deliver(messages, this.behind);
+    // What few handlers say at once goes before the next read; of many the next are to be on their way meanwhile.
+    if (messages.length <= FEW) await new Promise((resolve) => setImmediate(resolve));
   }
 
   private worked(): void {

@@ -15,6 +15,7 @@ const TTL_MS = 30_000;
 const RENEW_MS = TTL_MS / 3;
 const BLOCK_MS = 2_000;
 const COUNT = 1_000;
+const FEW = 4;
 const RETRY_MS = 250;
 /** Entries read before those read are deleted. */
 const TRIM_EVERY = 64;
@@ -178,11 +179,18 @@ export class ReplyInbox {
         const reply = await this.channel.read(['XREAD', 'COUNT', COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', this.key, this.last], BLOCK_MS);
         if (failures > 0) this.events.emit('reader.recovered', { service: 'replies', failures, downMs: failures * RETRY_MS });
         failures = 0;
+        let replies = 0;
         for (const { id, data } of reply.get(this.key) ?? []) {
           this.last = id;
           this.untrimmed++;
-          if (data !== undefined) for (const each of readReplies(data)) this.received(each);
+          if (data === undefined) continue;
+          for (const each of readReplies(data)) {
+            replies++;
+            this.received(each);
+          }
         }
+        // What few callers ask for next goes before the next read.
+        if (replies > 0 && replies <= FEW) await new Promise((resolve) => setImmediate(resolve));
         if (this.untrimmed >= TRIM_EVERY) void this.trim();
       } catch (error) {
         if (this.isClosed) return;
