@@ -54,9 +54,10 @@ class Partly {
 class Ordered {
   @EventPattern('ordered', streamOptions({ partitions: 4 }))
   async ordered({ key, n, ms }: { key: string; n: number; ms: number }): Promise<void> {
-    seen.push(['begin', key, n]);
+    const mine = seen;
+    mine.push(['begin', key, n]);
     await sleep(ms);
-    seen.push(['end', key, n]);
+    mine.push(['end', key, n]);
   }
 }
 @Controller()

@@ -32,3 +32,16 @@ export function all<T>(source: Observable<T>): Promise<T[]> {
 export function one<T>(source: Observable<T>): Promise<T> {
   return lastValueFrom(source);
 }
+
+/** As `work`, which must not take for ever: the error says what it was. */
+export async function inTime<T>(work: Promise<T> | T, what: string, ms = 10_000): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`after ${ms} ms still not: ${what}`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -8,6 +8,7 @@ import { freePort } from '../../support/free-port.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 import { differences, type DifferenceId } from '../differences.js';
 import { openClient, openServer } from './open.js';
+import { inTime } from './outcome.js';
 import { type Address, type ClientSettings, type Transport, type TransportName, TRANSPORTS } from './transport.js';
 
 class RealTransport implements Transport {
@@ -26,7 +27,7 @@ class RealTransport implements Transport {
   }
 
   server: Transport['server'] = async (controller, settings) => {
-    const app = await openServer(this.address, Array.isArray(controller) ? controller : [controller], settings);
+    const app = await inTime(openServer(this.address, Array.isArray(controller) ? controller : [controller], settings), `the ${this.name} server listens`);
     this.servers.push(app);
     if (this.name === 'tcp') app.unwrap<Server>().on('connection', (socket) => this.sockets.add(socket));
     return app;
