@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- The current messages of rooms, for a session that owes an acknowledgement and may have missed them.
--- KEYS  the rooms' states
+-- KEYS  1... the rooms' states
 -- ARGV  1 session
 -- Reply per room the message as it was published | '': nothing is owed | '-': the session is no member
 local replies = {}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Ends a room on purpose: members are told, what waits is dropped, and senders that wait hear that nobody acknowledged.
+-- Is given the rules of the rooms, as include/room.lua wants them.
 -- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 state  6 backlog  7 outcomes
--- ARGV  1 rules of the rooms, see include/room.lua
 -- Reply how many messages were dropped
 local FIRST_ROOM = 5
 --@include clock
