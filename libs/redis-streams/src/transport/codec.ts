@@ -38,8 +38,9 @@ export class Codec {
   async load(): Promise<void> {
     try {
       const { Packr } = await import('msgpackr');
-      // Objects as records, so that maps stay maps; sets and errors as what they are.
-      this.packer ??= new Packr({ useRecords: true, moreTypes: true }) as Packer;
+      // Objects as records, so that maps stay maps; sets and errors as what they are. No references to what was read before:
+      // a few hundred bytes of them are a tree that takes years to walk.
+      this.packer ??= new Packr({ useRecords: true, moreTypes: true, structuredClone: false }) as Packer;
     } catch (error) {
       if (this.options.codec === 'msgpack') throw new InvalidOptionsError([{ path: 'transport.codec', message: `is "msgpack", which needs the package msgpackr: npm install msgpackr (${(error as Error).message})` }]);
     }
