@@ -4,7 +4,8 @@ const EVERY_MS = 30_000;
 
 /** The server's clock as this process sees it, so that ages of messages do not depend on the clocks of hosts. */
 export class ServerClock {
-  private offsetMs = 0;
+  /** To the monotonic clock: that of the host may be set while this runs, and messages would expire by it. */
+  private offsetMs = Date.now() - performance.now();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly redis: RedisConnection) {}
@@ -22,14 +23,14 @@ export class ServerClock {
 
   /** Server milliseconds, about. */
   now(): number {
-    return Date.now() + this.offsetMs;
+    return performance.now() + this.offsetMs;
   }
 
   private async ask(): Promise<void> {
     try {
-      const before = Date.now();
+      const before = performance.now();
       const [seconds, micros] = (await this.redis.commands.call('TIME', [])) as [string, string];
-      const after = Date.now();
+      const after = performance.now();
       this.offsetMs = Number(seconds) * 1_000 + Number(micros) / 1_000 - (before + after) / 2;
     } catch {
       // What was known is good enough until the next time.
