@@ -55,14 +55,23 @@ export class EventSender {
       lookup = this.targets.find(pattern).catch((error: unknown) => {
         throw isTransient(error) ? new ConnectionError(`the event ${pattern} was not sent: Redis could not be asked who handles it (${(error as Error).message}); is it running, and are the connection options right?`, error) : error;
       }).then((found) => {
-        if (!found) this.unknownUntil.set(pattern, performance.now() + UNKNOWN_MS);
-        else this.unknownUntil.delete(pattern);
+        if (!found) this.unknown(pattern);
       });
       const over = (): void => void setImmediate(() => this.lookups.delete(pattern));
       lookup.then(over, over);
       this.lookups.set(pattern, lookup);
     }
     return lookup;
+  }
+
+  private unknown(pattern: string): void {
+    const now = performance.now();
+    // Oldest first. There may be a pattern for everything in the world.
+    for (const [oldest, until] of this.unknownUntil) {
+      if (until > now) break;
+      this.unknownUntil.delete(oldest);
+    }
+    this.unknownUntil.set(pattern, now + UNKNOWN_MS);
   }
 
   /** Nobody handles it as far as is known here: a server looks again. */
