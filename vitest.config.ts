@@ -29,10 +29,10 @@ export default defineConfig({
     setupFiles: ['test/support/setup.ts'],
     passWithNoTests: true,
     // Most files wait most of the time, also on two cores; with more at once, timing tests would measure each other.
-    maxWorkers: 4,
+    maxWorkers: 6,
     sequence: { sequencer: SlowFirst },
     projects: [
-      project('unit', ['test/unit/**/*.test.ts'], { testTimeout: 15_000 }),
+      project('unit', ['test/unit/**/*.test.ts'], { testTimeout: 15_000, pool: 'forks', isolate: false }),
       project('integration', ['test/integration/**/*.test.ts', 'test/conformance/**/*.test.ts'], needsServer),
       project('docs', ['test/docs/**/*.test.ts'], needsServer),
       // Installs the packed library into scratch apps: npm needs its time.

@@ -6,8 +6,7 @@ import { REQUEST } from '@nestjs/core';
 import { Ctx, Payload } from '@nestjs/microservices';
 import {
   type HandlerRequest, OnPartitionsAssigned, OnPartitionsLost, OnPartitionsRevoked, type PartitionBatchContext, type PartitionContext,
-  PartitionHandler, PartitionService, type PartitionsEvent, type PartitionsRevoked, RedisStreamsModule,
-} from 'nestjs-redis-streams';
+  PartitionHandler, PartitionService, type PartitionsEvent, type PartitionsRevoked, RedisStreamsModule, RedisStreamsEvents } from 'nestjs-redis-streams';
 import { type Observable, tap } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
@@ -210,7 +209,10 @@ describe('PartitionService', () => {
     const app = await apps.context(redis, { providers: [Handlers], imports: [RedisStreamsModule.registerStream({ name: 'steered', partitions: 3, retention: { keepMs: 60_000 } })] }, { consumerName: 'op' });
     const service = app.get(PartitionService);
     const group = { stream: 'steered', group: 'g' };
-    await waitUntil(async () => (await service.assignment(group)).settled, { what: 'the group has settled' });
+    await waitUntil(async () => {
+      const { settled, members } = await service.assignment(group); // without members it has, too
+      return settled && members.length === 1;
+    }, { what: 'the group has settled' });
     expect(await service.members(group)).toEqual([expect.objectContaining({ name: 'op', target: [0, 1, 2], owned: [0, 1, 2] })]);
     // Granted, says the server; taken up a moment later.
     await waitUntil(() => service.consumer(group)?.owned().length === 3, { what: 'they are taken up' });
@@ -218,8 +220,11 @@ describe('PartitionService', () => {
     await service.producer('steered').send({ partition: 0, data: 0 });
     await committed(app, 'steered');
 
+    let isPaused = false;
+    app.get(RedisStreamsEvents).on('partition.paused', ({ partitions }) => (isPaused ||= partitions === 'all'));
     await service.pause(group);
-    await waitUntil(async () => (await service.assignment(group)).paused === 'all', { what: 'it is paused' });
+    await waitUntil(() => isPaused, { what: 'it has heard that it is paused' });
+    expect((await service.assignment(group)).paused).toBe('all');
     await service.sendMany('steered', [1, 2, 3].map((data) => ({ partition: 1, data })));
     expect((await service.lag(group)).map(({ lag }) => lag)).toEqual([0, 3, 0]);
     expect(await service.sizes('steered')).toEqual([1, 3, 0]);

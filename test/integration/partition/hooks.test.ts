@@ -190,12 +190,13 @@ onTopologies(BOTH, 'hooks', (world) => {
     await world().client.sendMany(stream, messages(10, 10));
     await waitUntil(() => runs.contexts.length === 10, { what: 'all is handled in the end' });
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(298);
-    await waitUntil(() => a.errors.length === 1, { what: 'it is reported' });
+    // Once for what was granted together: the partitions of a cluster may come one by one.
+    await waitUntil(() => a.errors.length > 0, { what: 'it is reported' });
     expect(a.errors[0]!.message).toContain('300 ms');
     const stoppedAt = performance.now();
     await a.stop();
     expect(performance.now() - stoppedAt).toBeLessThan(4_000);
-    expect(called).toEqual(['assigned', 'revoked']);
+    expect([...new Set(called)]).toEqual(['assigned', 'revoked']);
     const b = await world().consumer(stream, runs.handler());
     await b.owns(2);
   });
