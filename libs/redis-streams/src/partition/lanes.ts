@@ -8,6 +8,7 @@ export class PartitionReader {
   private readonly lanes = new Map<OwnedPartition, Lane>();
   /** For the first lane. */
   private spare: ReadChannel | undefined;
+  private stopped = false;
 
   constructor(
     private readonly redis: RedisConnection,
@@ -20,6 +21,7 @@ export class PartitionReader {
     const channel = this.redis.readingFor(key);
     try {
       await channel.read(['XREAD', 'COUNT', 1, 'STREAMS', key, '$'], 0);
+      if (this.stopped) return channel.close();
       this.spare = channel;
     } catch {
       channel.close(); // whoever reads next finds out why
@@ -51,6 +53,7 @@ export class PartitionReader {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true;
     this.spare?.close();
     const lanes = new Set(this.lanes.values());
     this.lanes.clear();
