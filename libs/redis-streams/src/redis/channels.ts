@@ -93,6 +93,7 @@ export class Channels {
       try {
         const line = await this.connection();
         await this.subscribe(line, chunk.map(([name]) => name));
+        this.failures = 0;
         // Another connection meanwhile: what this one hears nobody will.
         if (this.line !== line) continue;
         for (const [name, channel] of chunk) {
@@ -114,6 +115,8 @@ export class Channels {
         this.verb = 'subscribe';
         return this.subscribe(line, channels);
       }
+      // Whose right it is not is asked for ever less often; another error may be over on the next connection.
+      if (!(error as Error).message.startsWith('NOPERM')) this.failures = 0;
       this.hooks.error(error as Error);
       this.drop(line, (error as Error).message);
       throw error;
@@ -139,7 +142,6 @@ export class Channels {
       throw new ClosedError('the subscriber connection');
     }
     this.line = line;
-    this.failures = 0;
     this.check ??= setInterval(() => void this.ping(), CHECK_MS).unref();
     return line;
   }
