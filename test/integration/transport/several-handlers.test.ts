@@ -50,6 +50,29 @@ function handlersOf(by: string) {
 }
 
 describe('several handlers of one pattern', () => {
+  it('run no more once they have succeeded, though another one is late for ever', async () => {
+    const late = streamOptions({ maxProcessingMs: 150, retry: { maxAttempts: 3, initialMs: 50, factor: 1, jitter: 0 } });
+    @Controller()
+    class Both {
+      @EventPattern('late', late)
+      slow(): Promise<void> {
+        ran.push('slow');
+        return new Promise(() => undefined);
+      }
+      @EventPattern('late', late)
+      quick(): void {
+        ran.push('quick');
+      }
+    }
+    await net.serve([Both], { shutdown: { drainMs: 100 } });
+    const client = net.client();
+    await client.emitAsync('late', 1);
+    const letters = await net.letters(client, 'event.late');
+    await waitUntil(async () => (await letters.count()) === 1, { what: 'it was given up' });
+    expect(ran.toSorted()).toEqual(['quick', 'slow', 'slow', 'slow']);
+    expect(await net.redis.cli('KEYS', '*late*handlers*')).toEqual([]);
+  });
+
   it.each([
     ['fine', ['a1', 'b1', 'c1'], 0],
     ['twice', ['a1', 'b1', 'b2', 'b3', 'c1'], 0],

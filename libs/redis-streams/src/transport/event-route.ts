@@ -2,7 +2,7 @@ import type { MessageHandler } from '@nestjs/microservices';
 import { type Outcome, outcomeOf } from '../handling/outcome.js';
 import type { RedisStreamsContext } from './context.js';
 import { RetryException } from './exceptions.js';
-import { completed, endOf, Route, type RouteHost } from './route.js';
+import { completed, endOf, onAbort, Route, type RouteHost } from './route.js';
 import type { SettledHandlers } from './settled-handlers.js';
 
 /** Events of one pattern. Several handlers are settled one by one: an attempt more runs those that have not succeeded. */
@@ -39,32 +39,45 @@ export class EventRoute extends Route {
   private async handleAll(data: unknown, context: RedisStreamsContext): Promise<void> {
     const { handlers, settled } = this;
     const before = context.attempt > 1 ? await settled.of(context, handlers.length) : [];
+    const ended = new Set(before);
+    const { signal } = context.delivery;
+    // One that is late may never end, and the next attempt does not wait for it: who has succeeded is noted at once.
+    onAbort(signal, () => void this.remember(context, ended).catch(() => undefined));
     const outcomes = await Promise.all(
       handlers.map(async (handler, i): Promise<unknown> => {
         if (before.includes(i)) return undefined;
         try {
           await completed(handler, data, context);
-          return undefined;
         } catch (thrown) {
-          return asError(thrown);
+          const error = asError(thrown);
+          if (outcomeOf(error)?.kind !== 'drop') return error;
         }
+        ended.add(i);
+        return undefined;
       }),
     );
-    const open = outcomes.filter((error) => error !== undefined && outcomeOf(error)?.kind !== 'drop');
+    const open = outcomes.filter((error) => error !== undefined);
+    if (signal.aborted) {
+      if (open.length > 0) throw open[0];
+      return; // what becomes of it was said without us, and another attempt may have noted more
+    }
     if (open.length === 0) {
       if (before.length > 0) await settled.forget(context);
       return;
     }
     const again = open.filter((error) => outcomeOf(error)?.kind !== 'dead-letter');
     // One that wants the dead letter keeps no other from its next attempt; asked again then, it is heard when it is the last.
-    const done = outcomes.flatMap((error, i) => (error === undefined || outcomeOf(error)?.kind === 'drop' ? [i] : []));
     if (again.length === 0) {
       await settled.forget(context);
       throw open[0];
     }
-    if (context.attempt >= this.maxAttempts) await settled.forget(context);
-    else await settled.note(context, handlers.length, done);
+    await this.remember(context, ended);
     throw again.length === 1 ? again[0] : together(again as Error[]);
+  }
+
+  private remember(context: RedisStreamsContext, ended: ReadonlySet<number>): Promise<void> {
+    const { handlers, settled } = this;
+    return context.attempt < this.maxAttempts ? settled.note(context, handlers.length, [...ended]) : settled.forget(context);
   }
 }
 
