@@ -46,6 +46,7 @@ export class RedisStreamsEngine {
   private readonly consumers: EngineConsumers;
   /** What is built on this engine, and ends before its connections do. */
   private readonly closers = new Set<() => Promise<void>>();
+  private hasClosed = false;
   private starting: Promise<void> | undefined;
   private draining: Promise<void> | undefined;
   private stopping: Promise<void> | undefined;
@@ -229,6 +230,7 @@ export class RedisStreamsEngine {
     await this.drain();
     const flushed = (closing: Promise<void>, during: string): Promise<void> =>
       withDeadline(closing, this.resolved.drainMs + this.resolved.commandTimeoutMs, () => new Error('not flushed in time')).catch((error: Error) => this.report(error, { during }));
+    this.hasClosed = true;
     await Promise.all([...this.closers].map((close) => flushed(close(), 'closing the transport')));
     await Promise.all(
       [...this.connections.values()].flatMap(({ client, partitions, fanout, queues }) => [
@@ -262,8 +264,9 @@ export class RedisStreamsEngine {
     this.connections.set(name, { redis, tailer: new StreamTailer(redis), client, registry, partitions, fanout, queueRegistry, queues, deadLetters });
   }
 
-  /** @internal Called in `stop`, when handlers have ended and before connections close. @returns a function that takes it back */
+  /** @internal Called in `stop`, when handlers have ended and before connections close. @returns a function that takes it back @throws ClosedError: too late */
   beforeClose(close: () => Promise<void>): () => void {
+    if (this.hasClosed) throw new ClosedError('the engine');
     this.closers.add(close);
     return () => void this.closers.delete(close);
   }

@@ -102,10 +102,10 @@ describe('a server', () => {
     await raw('data', '{no json', 'headers', '{}');
     await raw('data', '1');
     await raw('nothing', 'of this');
-    await raw('data', `${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'headers', '{"nrs-replies":"x","nrs-request":"1"}');
+    await raw('data', `${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'headers', '{"nrs-replies":"{transport:t:x}:replies","nrs-request":"1"}');
     await raw('data', '1', 'headers', 'no headers');
-    await raw('data', '1', 'headers', '{"nrs-replies":"{x}:list","nrs-request":"1"}');
-    await net.redis.cli('LPUSH', '{x}:list', 'not a stream');
+    await raw('data', '1', 'headers', '{"nrs-replies":"{transport:t:list}:replies","nrs-request":"1"}');
+    await net.redis.cli('LPUSH', '{transport:t:list}:replies', 'not a stream');
     expect(await ask(client, 'size', 'b')).toBe(3);
     const letters = await net.letters(client, 'request.size');
     await waitUntil(async () => (await letters.count()) >= 5 && (await net.redis.cli('XLEN', stream)) === 0, { what: 'all are settled', timeoutMs: 30_000 });

@@ -33,6 +33,11 @@ export function repliesKey(namespace: string, client: string): string {
   return `{transport:${namespace}:${client}}:replies`;
 }
 
+/** Whether a key can be one of replies: what somebody has written into a header must not let servers write elsewhere. */
+export function isRepliesKey(key: string): boolean {
+  return /^\{transport:[^{}]+\}:replies$/.test(key);
+}
+
 /** Pub/sub channel that tells servers of requests that nobody waits for any more. A hint only. */
 export function cancelChannel(namespace: string): string {
   return `{transport:${namespace}}:cancel`;

@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import { ClientProxy, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import { Observable } from 'rxjs';
 import { RedisStreamsEngine } from '../engine.js';
-import { toError } from '../errors/index.js';
+import { ClosedError, toError } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import type { RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
@@ -198,6 +198,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     const { text, codec } = await this.encode(packet, data);
     const producer = requests.get(pattern) ?? (await requests.find(pattern));
     if (isOver()) return () => undefined;
+    if (!inbox.isReady) throw new ClosedError('the client', 'it was closed before this request was sent');
     const { requestTimeoutMs } = this.transport;
     const id = inbox.add(new Teller(pattern, this.reading, tell), requestTimeoutMs);
     const headers = { ...headersOf(packet, options, codec, options.ttlMs ?? (requestTimeoutMs || undefined)), [HEADER.replies]: inbox.key, [HEADER.request]: id };
@@ -247,9 +248,9 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     const engine = this.given ?? new RedisStreamsEngine(this.engineOptions);
     // The module closes its engine after everybody's hooks: it takes this client along.
     this.ends = [
+      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
       ...this.listeners.map((listen) => listen(engine)),
       statusOf(engine, transport.connection, (status) => this._status$.next(status)),
-      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
     ];
     try {
       if (!this.given) await engine.start();

@@ -1,6 +1,7 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, type Subscription } from 'rxjs';
 import { outcomeOf } from '../handling/outcome.js';
+import { isRepliesKey } from '../keys/transport-keys.js';
 import type { Cancels, RunningRequest } from './cancels.js';
 import type { Encoded } from './codec.js';
 import type { RedisStreamsContext } from './context.js';
@@ -87,7 +88,9 @@ export class RequestRoute extends Route {
     const { headers } = context.delivery;
     const replies = headers[HEADER.replies];
     const id = headers[HEADER.request];
-    if (replies === undefined || id === undefined) throw new DeadLetterException('no-reply-address', { message: `a request needs the headers ${HEADER.replies} and ${HEADER.request}` });
+    if (replies === undefined || id === undefined || !isRepliesKey(replies)) {
+      throw new DeadLetterException('no-reply-address', { message: `a request needs the headers ${HEADER.replies}, {transport:...}:replies, and ${HEADER.request}` });
+    }
     const running = host.cancels.begin(replies, id, pattern);
     if (!running) return; // cancelled before it came
     // Only asked for by handlers that look at their signal.

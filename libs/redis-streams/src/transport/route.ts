@@ -55,7 +55,8 @@ export abstract class Route {
     const ttlMs = headers[HEADER.ttl];
     if (ttlMs === undefined) return false;
     const ageMs = Math.round(this.host.clock.now() - Number.parseInt(id, 10));
-    if (ageMs <= Number(ttlMs)) return false;
+    // What is no number expires never: it is another's mistake, and no reason to lose a message.
+    if (!(ageMs > Number(ttlMs))) return false;
     this.host.events.emit('transport.expired', { pattern: this.pattern, id, ageMs });
     return true;
   }

@@ -102,6 +102,10 @@ export class ServerRun {
       const name = named(pattern);
       const options = handlers.map((handler) => patternOptions(handler.extras, `event ${pattern}`, true));
       problems.push(...options.flatMap((each) => each.problems));
+      // They would lie in two places, of which senders know one.
+      if (options.some(({ value }) => value.broadcast) && options.some(({ value }) => value.partitions !== undefined)) {
+        problems.push({ path: `event ${pattern}`, message: 'has handlers with `partitions` and others with `broadcast`: choose another pattern for one of them' });
+      }
       for (const broadcast of [false, true]) {
         const those = handlers.filter((_, i) => (options[i]!.value.broadcast ?? false) === broadcast);
         if (those.length === 0) continue;
@@ -154,7 +158,7 @@ export class ServerRun {
     await engine.queues(connection).register({ name: queue, namespace, ...(shards !== undefined && { shards }) });
     const tuning = { ...transport.requests, ...(own.concurrency !== undefined && { prefetch: own.concurrency }), ...own };
     const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
-    this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS }));
+    this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ack: 'auto', ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS }));
   }
 
   private broadcasting(ref: { readonly queue: string; readonly namespace: string }): string {

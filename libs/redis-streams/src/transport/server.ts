@@ -123,9 +123,9 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
     }
     const engine = (this.engine = this.given ?? new RedisStreamsEngine(this.engineOptions));
     this.ends = [
+      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
       ...this.listeners.map((listen) => listen(engine)),
       statusOf(engine, transport.connection, (status) => this._status$.next(status)),
-      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
     ];
     const { serializer, deserializer } = this.engineOptions.transport ?? {};
     const run = (this.run = new ServerRun(engine, transport, { events, requests }, {
