@@ -25,11 +25,11 @@ class Handlers {
 
 @Controller()
 class OrderedAndBroadcast {
-  @EventPattern('prices', streamOptions({ partitions: 2 }))
+  @EventPattern<unknown>('prices', streamOptions({ partitions: 2 }))
   ordered(): void {
     seen.push('ordered');
   }
-  @EventPattern('prices', streamOptions({ broadcast: true }))
+  @EventPattern<unknown>('prices', streamOptions({ broadcast: true }))
   all(): void {
     seen.push('broadcast');
   }

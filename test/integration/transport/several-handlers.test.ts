@@ -54,12 +54,12 @@ describe('several handlers of one pattern', () => {
     const late = streamOptions({ maxProcessingMs: 150, retry: { maxAttempts: 3, initialMs: 50, factor: 1, jitter: 0 } });
     @Controller()
     class Both {
-      @EventPattern('late', late)
+      @EventPattern<unknown>('late', late)
       slow(): Promise<void> {
         ran.push('slow');
         return new Promise(() => undefined);
       }
-      @EventPattern('late', late)
+      @EventPattern<unknown>('late', late)
       quick(): void {
         ran.push('quick');
       }
