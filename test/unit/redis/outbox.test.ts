@@ -1,30 +1,44 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackpressureError, ClosedError } from '../../../libs/redis-streams/dist/errors/index.js';
-import { Outgoing } from '../../../libs/redis-streams/dist/partition/encode.js';
-import type { SentMessage } from '../../../libs/redis-streams/dist/partition/types.js';
-import { Budget, Outbox, type Batch, type OutboxOptions } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Budget, Failed, Outbox, together, type Batch, type Content, type OutboxOptions } from '../../../libs/redis-streams/dist/redis/outbox.js';
+
+interface Item { readonly text: string; readonly size: number }
+
+/** What is sent of a batch: its texts. */
+class Texts implements Content<Item> {
+  readonly all: string[] = [];
+  bytes = 0;
+
+  add({ text, size }: Item): void {
+    this.all.push(text);
+    this.bytes += size;
+  }
+}
+
+type TextBox = Outbox<Item, string, Texts>;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const message = (text: string): Outgoing => new Outgoing('k', text, '');
-const textsOf = (batch: Batch<Outgoing>): string[] => batch.items.map(({ data }) => data);
+const message = (text: string): Item => ({ text, size: text.length + 17 });
+const box = (send: (batch: Batch<Texts, string>) => Promise<void>, options?: OutboxOptions): TextBox => new Outbox<Item, string, Texts>('test', send, () => new Texts(), options);
+/** Everybody is answered with his own text. */
+const answer = ({ waiting, content }: Batch<Texts, string>): void => waiting.forEach((settle, i) => settle(content.all[i]!));
 
 /** An outbox whose batches end when told. */
-function manual(): { outbox: Outbox<Outgoing, SentMessage>; sent: Array<Batch<Outgoing>>; end(index: number, error?: Error): Promise<void> } {
-  const sent: Array<Batch<Outgoing>> = [];
+function manual(): { outbox: TextBox; sent: Array<Batch<Texts, string>>; texts(): string[][]; end(index: number, error?: Error): Promise<void> } {
+  const sent: Array<Batch<Texts, string>> = [];
   const ends: Array<() => void> = [];
-  const outbox = new Outbox<Outgoing, SentMessage>('test', (batch) => new Promise((resolve) => {
+  const outbox = box((batch) => new Promise((resolve) => {
     sent.push(batch);
     ends.push(resolve);
   }));
   return {
     outbox,
     sent,
+    texts: () => sent.map(({ content }) => content.all),
     end: async (index, error) => {
-      for (const item of sent[index]!.items) {
-        if (error) item.reject(error);
-        else item.resolve({ partition: 0, id: item.data });
-      }
+      if (error) sent[index]!.fail(error);
+      else answer(sent[index]!);
       ends[index]!();
       await turn();
     },
@@ -39,23 +53,23 @@ describe('Outbox', () => {
       async (groups, pauses) => {
         const batches: string[][] = [];
         let running = 0;
-        const outbox = new Outbox<Outgoing, SentMessage>('test', async (batch) => {
+        const outbox = box(async (batch) => {
           const second = ++running > 1;
           expect(running).toBeLessThanOrEqual(2);
-          const { items } = batch;
-          const bytes = items.reduce((sum, { size }) => sum + size, 0);
+          const { content: { all: texts, bytes } } = batch;
           expect(bytes).toBe(batch.bytes);
-          expect(items.length).toBeGreaterThan(0);
-          expect(items.length).toBeLessThanOrEqual(512);
-          if (items.length > 1) expect(bytes).toBeLessThanOrEqual(1_048_576);
-          batches.push(textsOf(batch));
+          expect(texts.length).toBe(batch.waiting.length);
+          expect(texts.length).toBeGreaterThan(0);
+          expect(texts.length).toBeLessThanOrEqual(512);
+          if (texts.length > 1) expect(bytes).toBeLessThanOrEqual(1_048_576);
+          batches.push(texts);
           await turn();
           if (second) await turn();
-          for (const item of items) item.resolve({ partition: 0, id: item.data });
+          answer(batch);
           running--;
         });
         const all: string[] = [];
-        const results: Array<Promise<{ id: string }>> = [];
+        const results: Array<Promise<string>> = [];
         for (const [i, [length, count]] of groups.entries()) {
           for (let n = 0; n < (length > 1_000 ? 2 : count); n++) {
             const text = `${all.length}`.padEnd(length, 'x');
@@ -64,17 +78,17 @@ describe('Outbox', () => {
           }
           if (pauses[i]) await turn();
         }
-        expect((await Promise.all(results)).map(({ id }) => id)).toEqual(all);
+        expect(await Promise.all(results)).toEqual(all);
         expect(batches.flat()).toEqual(all);
       }), { numRuns: 60 });
   });
 
   it('a lone message goes out in the same turn of the loop; what is added in one turn shares a batch', async () => {
-    const { outbox, sent } = manual();
+    const { outbox, sent, texts } = manual();
     for (const text of ['a', 'b', 'c']) void outbox.add(message(text));
     expect(sent).toHaveLength(0);
     await Promise.resolve();
-    expect(sent.map(textsOf)).toEqual([['a', 'b', 'c']]);
+    expect(texts()).toEqual([['a', 'b', 'c']]);
   });
 
   it('a second batch is under way only when it is full, and never a third', async () => {
@@ -86,27 +100,27 @@ describe('Outbox', () => {
     expect(sent).toHaveLength(1);
     for (let i = 511; i < 2_000; i++) void outbox.add(message(`${i}`));
     await turn();
-    expect(sent.map(({ items }) => items.length)).toEqual([1, 512]);
+    expect(sent.map(({ waiting }) => waiting.length)).toEqual([1, 512]);
     await end(1);
-    expect(sent.map(({ items }) => items.length)).toEqual([1, 512, 512]);
+    expect(sent.map(({ waiting }) => waiting.length)).toEqual([1, 512, 512]);
     await end(0);
     await end(2);
     await end(3);
-    expect(sent.map(({ items }) => items.length)).toEqual([1, 512, 512, 512, 464]);
+    expect(sent.map(({ waiting }) => waiting.length)).toEqual([1, 512, 512, 512, 464]);
     await end(4);
     await outbox.flush();
   });
 
   it('what fails fails its messages only', async () => {
-    const { outbox, sent, end } = manual();
+    const { outbox, texts, end } = manual();
     const first = outbox.add(message('a')).catch((error: unknown) => error);
     await turn();
     const second = outbox.add(message('b'));
     await end(0, new Error('no'));
     expect(await first).toEqual(new Error('no'));
-    expect(sent.map(textsOf)).toEqual([['a'], ['b']]);
+    expect(texts()).toEqual([['a'], ['b']]);
     await end(1);
-    expect(await second).toEqual({ partition: 0, id: 'b' });
+    expect(await second).toBe('b');
   });
 
   it('refuses what is beyond its bounds of messages and bytes, and takes more once there is room', async () => {
@@ -146,10 +160,10 @@ describe('Outbox', () => {
 });
 
 describe('Outboxes of one budget', () => {
-  const two = (options: OutboxOptions): { outboxes: Array<Outbox<Outgoing, SentMessage>>; ends: Array<() => void> } => {
+  const two = (options: OutboxOptions): { outboxes: TextBox[]; ends: Array<() => void> } => {
     const ends: Array<() => void> = [];
-    const outboxes = [0, 1].map(() => new Outbox<Outgoing, SentMessage>('test', (batch) => new Promise((resolve) => ends.push(() => {
-      for (const item of batch.items) item.resolve({ partition: 0, id: item.data });
+    const outboxes = [0, 1].map(() => box((batch) => new Promise((resolve) => ends.push(() => {
+      answer(batch);
       resolve();
     })), options));
     return { outboxes, ends };
@@ -167,7 +181,7 @@ describe('Outboxes of one budget', () => {
     ends[1]!();
     await turn();
     ends[2]!();
-    expect((await Promise.all(sent)).map(({ id }) => id)).toEqual(['1', '2', '3', '4']);
+    expect(await Promise.all(sent)).toEqual(['1', '2', '3', '4']);
     for (let i = 0; i < 3; i++) void a!.add(message('again'));
     await expect(a!.add(message('too many'))).rejects.toBeInstanceOf(BackpressureError);
   });
@@ -188,12 +202,11 @@ describe('Outboxes of one budget', () => {
     const { outboxes: [a], ends } = two({ budget, countUnderWay: true });
     const item = message('early');
     budget.take(item.size);
-    const sent = new Promise<SentMessage>((resolve, reject) => { Object.assign(item, { resolve, reject }); });
-    a!.adopt(item);
+    const sent = new Promise<string>((resolve) => a!.adopt(item, resolve));
     await turn();
     await expect(a!.add(message('more'))).rejects.toBeInstanceOf(BackpressureError);
     ends[0]!();
-    expect((await sent).id).toBe('early');
+    expect(await sent).toBe('early');
     await turn();
     void a!.add(message('more'));
   });
@@ -212,5 +225,40 @@ describe('Outboxes of one budget', () => {
     await turn();
     await expect(a!.add(message('6'))).rejects.toBeInstanceOf(ClosedError);
     for (let i = 0; i < 5; i++) void b!.add(message('7'));
+  });
+});
+
+describe('Outbox, without promises', () => {
+  it('tells whoever waits, also what is refused', async () => {
+    const { outbox, end } = manual();
+    const told: unknown[] = [];
+    outbox.post(message('a'), (result) => told.push(result));
+    await turn();
+    outbox.post(message('b'), (result) => told.push(result instanceof Failed && result.error));
+    await end(0);
+    await end(1, new Error('no'));
+    await outbox.close();
+    outbox.post(message('c'), (result) => told.push(result instanceof Failed && result.error));
+    expect(told).toEqual(['a', new Error('no'), expect.any(ClosedError)]);
+  });
+
+  it('together resolves in order when all have settled, throws what the first that failed, in order, failed with', async () => {
+    const settles: Array<(result: string | Failed) => void> = [];
+    const send = (_: number, settle: (result: string | Failed) => void): void => void settles.push(settle);
+    expect(await together([], send)).toEqual([]);
+    const good = together([0, 1, 2], send);
+    for (const i of [2, 0, 1]) settles[i]!(`${i}`);
+    expect(await good).toEqual(['0', '1', '2']);
+
+    settles.length = 0;
+    let settled = false;
+    const bad = together([0, 1, 2], send).finally(() => (settled = true)).catch((error: unknown) => error);
+    settles[2]!(new Failed(new Error('third')));
+    settles[1]!(new Failed(new Error('second')));
+    settles[1]!(new Failed(new Error('second again')));
+    await turn();
+    expect(settled).toBe(false);
+    settles[0]!('0');
+    expect(await bad).toEqual(new Error('second'));
   });
 });

@@ -1,38 +1,29 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import { describe } from '../keys/names.js';
-import type { OutgoingMessage, SentMessage } from './types.js';
+import type { OutgoingMessage } from './types.js';
 
 /** For "no key": no key may hold it. */
 export const NO_KEY = '\u0001';
 const MAX_KEY_LENGTH = 1_024;
 const MAX_MESSAGE_LENGTH = 16_777_216;
 
-/** A message on its way, and who waits for it. One object for all of that: producers make them by the hundred thousand. */
+/** A message on its way, until it is written into its batch. */
 export class Outgoing {
   partition = -1;
-  resolve: (sent: SentMessage) => void = nobody;
-  reject: (error: unknown) => void = nobody;
 
   constructor(
-    public key: string,
-    public data: string,
+    readonly key: string,
+    readonly data: string,
     /** JSON, or nothing. */
-    public headers: string,
+    readonly headers: string,
   ) {}
-
-  /** Its text is elsewhere by now; who waits is all that is kept. */
-  forget(): void {
-    this.key = this.data = this.headers = '';
-  }
 
   /** In bytes, about. */
   get size(): number {
     return this.data.length + this.key.length + this.headers.length + 16;
   }
 }
-
-function nobody(): void {}
 
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
 export function encode(message: OutgoingMessage, partitions: number, path: string): Outgoing {

@@ -4,6 +4,7 @@ import { describe } from '../keys/names.js';
 import { shardOf } from '../keys/partition-keys.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
+import { together } from '../redis/outbox.js';
 import { encode, type Outgoing } from './encode.js';
 import type { KnownStream } from './registration.js';
 import { ShardProducer } from './shard-producer.js';
@@ -61,11 +62,7 @@ export class PartitionProducer {
     // Without a wait when none is needed: what is sent after this call stands behind it.
     const stream = this.stream && this.waiting.size === 0 ? this.stream : await this.known();
     const encoded = messages.map((message, i) => this.encode(stream, message, `messages[${i}]`));
-    const settled = await Promise.allSettled(encoded.map((item) => this.shard(stream, item.partition).outbox.add(item)));
-    return settled.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
-    });
+    return together(encoded, (item, settle) => this.shard(stream, item.partition).outbox.post(item, settle));
   }
 
   /** Resolves when everything sent so far has settled. */

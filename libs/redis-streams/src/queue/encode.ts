@@ -1,7 +1,7 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import { checkKeys, describe } from '../keys/names.js';
-import type { QueueSendOptions, SentQueueMessage } from './types.js';
+import type { QueueSendOptions } from './types.js';
 
 const MAX_KEY_LENGTH = 1_024;
 const MAX_MESSAGE_LENGTH = 16_777_216;
@@ -9,21 +9,17 @@ const MAX_DELAY_MS = 31_536_000_000;
 const OPTIONS = ['headers', 'id', 'key', 'delayMs'];
 const NOTHING: QueueSendOptions = {};
 
-/** A message on its way, and who waits for it. One object for all of that: producers make them by the hundred thousand. */
+/** A message on its way, until it is written into its batch. */
 export class Outgoing {
-  shard = -1;
-  resolve: (sent: SentQueueMessage) => void = nobody;
-  reject: (error: unknown) => void = nobody;
-
   constructor(
-    public data: string,
+    readonly data: string,
     /** Nothing: none. */
-    public key: string,
+    readonly key: string,
     /** JSON, or nothing. */
-    public headers: string,
-    public id: string,
+    readonly headers: string,
+    readonly id: string,
     /** Milliseconds, or nothing. */
-    public delay: string,
+    readonly delay: string,
   ) {}
 
   /** Its data is all there is to it. */
@@ -31,18 +27,11 @@ export class Outgoing {
     return this.key === '' && this.headers === '' && this.id === '' && this.delay === '';
   }
 
-  /** Its text is elsewhere by now; who waits is all that is kept. */
-  forget(): void {
-    this.data = this.key = this.headers = this.id = this.delay = '';
-  }
-
   /** In bytes, about. */
   get size(): number {
     return this.data.length + this.key.length + this.headers.length + this.id.length + 16;
   }
 }
-
-function nobody(): void {}
 
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
 export function encode(data: unknown, options: QueueSendOptions = NOTHING, path = '', known: readonly string[] = OPTIONS): Outgoing {

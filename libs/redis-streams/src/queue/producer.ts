@@ -4,7 +4,7 @@ import { murmur2Partitioner } from '../kernel/partitioner.js';
 import { describe } from '../keys/names.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { withDeadline } from '../redis/deadline.js';
-import { Budget } from '../redis/outbox.js';
+import { Budget, Failed, together, type Settle } from '../redis/outbox.js';
 import { encode, encodeMessage, Outgoing } from './encode.js';
 import type { ResolvedQueueProducer } from './producer-options.js';
 import type { KnownQueue } from './registration.js';
@@ -23,7 +23,7 @@ export class QueueProducer {
   private queue: KnownQueue | undefined;
   private lookup: Promise<void> | undefined;
   /** Sent before the queue was known. */
-  private early: Outgoing[] = [];
+  private early: Array<{ readonly item: Outgoing; readonly settle: Settle<SentQueueMessage> }> = [];
   private turn = Math.floor(Math.random() * 10_000);
   private closing: Promise<void> | undefined;
   private unsent = 0;
@@ -67,9 +67,9 @@ export class QueueProducer {
   post(data: string, headers: string, failed: (error: unknown) => void): void {
     if (this.closing) return failed(new ClosedError(this.what));
     const item = new Outgoing(data, '', headers, '', '');
-    if (!this.queue) return void this.add(item).catch(failed);
-    item.reject = failed;
-    this.shardOf(this.queue, item).outbox.post(item);
+    this.hand(item, (result) => {
+      if (result instanceof Failed) failed(result.error);
+    });
   }
 
   /**
@@ -79,11 +79,7 @@ export class QueueProducer {
   async sendMany(messages: readonly OutgoingQueueMessage[]): Promise<SentQueueMessage[]> {
     if (this.closing) throw new ClosedError(this.what);
     const items = messages.map((message, i) => encodeMessage(message, `messages[${i}]`));
-    const settled = await Promise.allSettled(items.map((item) => this.add(item)));
-    return settled.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
-    });
+    return together(items, (item, settle) => this.hand(item, settle));
   }
 
   /** Resolves when everything sent so far has settled. */
@@ -118,16 +114,20 @@ export class QueueProducer {
 
   private add(item: Outgoing): Promise<SentQueueMessage> {
     if (this.queue) return this.shardOf(this.queue, item).outbox.add(item);
+    return new Promise((resolve) => this.addEarly(item, resolve));
+  }
+
+  private hand(item: Outgoing, settle: Settle<SentQueueMessage>): void {
+    if (this.queue) this.shardOf(this.queue, item).outbox.post(item, settle);
+    else this.addEarly(item, settle);
+  }
+
+  private addEarly(item: Outgoing, settle: Settle<SentQueueMessage>): void {
     const { size } = item;
-    if (!this.budget.admits(size)) return Promise.reject(new BackpressureError(this.what, `${this.budget}, and the queue is yet to be looked up`));
+    if (!this.budget.admits(size)) return settle(new Failed(new BackpressureError(this.what, `${this.budget}, and the queue is yet to be looked up`)));
     this.budget.take(size);
-    const sent = new Promise<SentQueueMessage>((resolve, reject) => {
-      item.resolve = resolve;
-      item.reject = reject;
-    });
-    this.early.push(item);
+    this.early.push({ item, settle });
     this.lookup ??= this.look();
-    return sent;
   }
 
   private look(): Promise<void> {
@@ -138,7 +138,7 @@ export class QueueProducer {
         this.queue = queue;
         const { early } = this;
         this.early = [];
-        for (const item of early) this.shardOf(queue, item).outbox.adopt(item);
+        for (const { item, settle } of early) this.shardOf(queue, item).outbox.adopt(item, settle);
       },
       (error: Error) => {
         this.lookup = undefined;
@@ -150,9 +150,10 @@ export class QueueProducer {
   private rejectEarly(error: Error): number {
     const { early } = this;
     this.early = [];
-    for (const item of early) {
+    const failed = new Failed(error);
+    for (const { item, settle } of early) {
       this.budget.release(1, item.size);
-      item.reject(error);
+      settle(failed);
     }
     return early.length;
   }

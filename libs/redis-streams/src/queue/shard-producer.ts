@@ -1,11 +1,10 @@
-import { Buffer } from 'node:buffer';
 import type { RedisConnection } from '../redis/connection.js';
 import { NumberedBatches, type BatchHead } from '../redis/numbered-batches.js';
-import { Outbox, type Budget } from '../redis/outbox.js';
+import { Outbox, type Batch, type Budget } from '../redis/outbox.js';
 import type { ReplicatedChannel } from '../redis/replicated-channel.js';
 import { ScriptRunner } from '../redis/script-runner.js';
-import { bulk } from '../redis/wire.js';
 import type { Outgoing } from './encode.js';
+import { OutgoingBatch } from './outgoing-batch.js';
 import type { ResolvedQueueProducer } from './producer-options.js';
 import type { KnownQueue } from './registration.js';
 import type { SentQueueMessage } from './types.js';
@@ -14,12 +13,14 @@ const EQUALS = '='.charCodeAt(0);
 
 /** One producer's way to one shard of a queue. */
 export class ShardProducer {
-  readonly outbox: Outbox<Outgoing, SentQueueMessage>;
-  private readonly batches: NumberedBatches<Outgoing, SentQueueMessage>;
+  readonly outbox: Outbox<Outgoing, SentQueueMessage, OutgoingBatch>;
+  private readonly batches: NumberedBatches<OutgoingBatch, SentQueueMessage>;
   private readonly names: readonly string[];
   private readonly rest: readonly [dedupeMs: number, producer: string, bell: string];
   private readonly replicated: ReplicatedChannel | undefined;
   private readonly scripts: ScriptRunner;
+  /** Bytes of the last batch. */
+  private expected = 0;
 
   constructor(
     redis: RedisConnection,
@@ -40,10 +41,10 @@ export class ShardProducer {
       what,
       record,
       giveUpMs: sendTimeoutMs,
-      write: (messages) => this.written(messages),
-      settle: (messages, answers) => this.settle(messages, answers),
+      run: (messages, head) => this.run(messages, head),
+      settle: (batch, answers) => this.settle(batch, answers),
     });
-    this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), { budget, countUnderWay: true });
+    this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.expected), { budget, countUnderWay: true });
   }
 
   /** After the last flush: lets the record expire. */
@@ -59,27 +60,18 @@ export class ShardProducer {
     return count;
   }
 
-  /** A batch as the script wants it: one argument a message when data is all there is to all of them. */
-  private written(messages: readonly Outgoing[]): (head: BatchHead) => Promise<string> {
-    const plain = messages.every((message) => message.plain);
-    let text = '';
-    for (const message of messages) {
-      const { data, key, headers, id, delay } = message;
-      text += plain ? bulk(data) : `${bulk(key)}${bulk(headers)}${bulk(id)}${bulk(delay)}${bulk(data)}`;
-      message.forget();
-    }
-    const width = plain ? 1 : 5;
-    const more = { count: messages.length * width, bytes: Buffer.from(text) };
-    return async (head) => (await this.scripts.run('queue-produce', this.names, [...head, width, ...this.rest], { more })) as string;
+  private async run({ width, more }: OutgoingBatch, head: BatchHead): Promise<string> {
+    this.expected = more.length;
+    return (await this.scripts.run('queue-produce', this.names, [...head, width, ...this.rest], { more })) as string;
   }
 
   /** `answers`: the batch's number, then one for each message. */
-  private settle(messages: readonly Outgoing[], answers: readonly string[]): void {
+  private settle({ waiting }: Batch<OutgoingBatch, SentQueueMessage>, answers: readonly string[]): void {
     const { shard } = this;
-    for (let i = 0; i < messages.length; i++) {
+    for (let i = 0; i < waiting.length; i++) {
       const answer = answers[i + 1]!;
       const duplicate = answer.charCodeAt(0) === EQUALS;
-      messages[i]!.resolve({ shard, id: duplicate ? answer.slice(1) : answer, duplicate });
+      waiting[i]!({ shard, id: duplicate ? answer.slice(1) : answer, duplicate });
     }
   }
 }

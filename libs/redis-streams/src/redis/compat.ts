@@ -54,11 +54,12 @@ function hook(client: Client): void {
   };
 }
 
-function lengthen(command: Command, { count, bytes }: WireArguments): void {
+function lengthen(command: Command, more: WireArguments): void {
   const { toWritable } = command;
   command.toWritable = (socket) => {
     const own = String(toWritable.call(command, socket));
-    return Buffer.concat([Buffer.from(`*${command.args.length + 1 + count}${own.slice(own.indexOf('\r'))}`), bytes]);
+    const head = `*${command.args.length + 1 + more.count}${own.slice(own.indexOf('\r'))}`;
+    return more.behind?.(head) ?? Buffer.concat([Buffer.from(head), more.bytes]);
   };
 }
 

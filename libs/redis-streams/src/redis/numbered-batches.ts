@@ -1,7 +1,7 @@
 import { BackpressureError, ConnectionError, ReplicationError } from '../errors/index.js';
 import { isOutOfMemory, isTransient } from '../kernel/server-errors.js';
 import type { RedisConnection } from './connection.js';
-import type { Batch, Waiting } from './outbox.js';
+import type { Batch } from './outbox.js';
 import { sleep } from './sleep.js';
 
 /** How long the server remembers a batch's answers for a resend; made to last so long again once a minute. */
@@ -18,22 +18,22 @@ const LATE_MS = 60_000;
  */
 export type BatchHead = readonly [sequence: number, settled: number, renewMs: number, keepMs: number];
 
-export interface BatchScript<I> {
+export interface BatchScript<C, R> {
   /** In messages: `sending to "payments"`. */
   readonly what: string;
   /** The key of what the server remembers. */
   readonly record: string;
-  /** Writes the batch down once; what it returns may be called several times, and answers what the script did. */
-  write(items: readonly I[]): (head: BatchHead) => Promise<string>;
+  /** Runs the script; called again with the same content when an answer was lost. */
+  run(content: C, head: BatchHead): Promise<string>;
   /** `answers`: the batch's number, then whatever the script says. Settles every item. */
-  settle(items: readonly I[], answers: readonly string[]): void;
+  settle(batch: Batch<C, R>, answers: readonly string[]): void;
   /** A batch that could not be stored for so long since its first item was given is given up. Default 15,000. */
   readonly giveUpMs?: number;
 }
 
-interface Flight<I> {
+interface Flight<C, R> {
   readonly sequence: number;
-  readonly items: readonly I[];
+  readonly batch: Batch<C, R>;
   settled: Promise<void> | undefined;
 }
 
@@ -41,10 +41,10 @@ interface Flight<I> {
  * Batches of one producer to one shard, numbered. A batch whose answer was lost is sent again under its number, which the
  * server recognises: so nothing is stored twice, and a promise that resolved is stored.
  */
-export class NumberedBatches<I extends Waiting<R>, R> {
+export class NumberedBatches<C, R> {
   private sequence = 0;
   /** Batches under way, oldest first. */
-  private flights: Array<Flight<I>> = [];
+  private flights: Array<Flight<C, R>> = [];
   private renewedAt = -Infinity;
   /** The last batch was given up. */
   private down = false;
@@ -53,25 +53,24 @@ export class NumberedBatches<I extends Waiting<R>, R> {
 
   constructor(
     private readonly redis: RedisConnection,
-    private readonly script: BatchScript<I>,
+    private readonly script: BatchScript<C, R>,
   ) {
     this.giveUpMs = script.giveUpMs ?? GIVE_UP_MS;
   }
 
   /** Resolves when every item is settled. */
-  send(batch: Batch<I>): Promise<void> {
-    const { items } = batch;
-    const flight: Flight<I> = { sequence: ++this.sequence, items, settled: undefined };
+  send(batch: Batch<C, R>): Promise<void> {
+    const flight: Flight<C, R> = { sequence: ++this.sequence, batch, settled: undefined };
     this.flights.push(flight);
     const over = (): void => void (this.flights = this.flights.filter((other) => other !== flight));
-    flight.settled = this.deliver(batch, flight).then(
+    flight.settled = this.deliver(flight).then(
       (answers) => {
         over();
-        this.script.settle(items, answers);
+        this.script.settle(batch, answers);
       },
       (error: unknown) => {
         over();
-        for (const item of items) item.reject(error);
+        batch.fail(error);
       },
     );
     return flight.settled;
@@ -88,18 +87,16 @@ export class NumberedBatches<I extends Waiting<R>, R> {
     if (this.ending.signal.aborted) return 0;
     this.ending.abort();
     let count = 0;
-    for (const { items } of this.flights) {
-      count += items.length;
-      for (const item of items) item.reject(error);
+    for (const { batch } of this.flights) {
+      count += batch.waiting.length;
+      batch.fail(error);
     }
     return count;
   }
 
-  private async deliver(batch: Batch<I>, flight: Flight<I>): Promise<string[]> {
-    const { sequence } = flight;
+  private async deliver({ sequence, batch }: Flight<C, R>): Promise<string[]> {
     const until = batch.since + this.giveUpMs;
     if (this.down && performance.now() > until) throw new ConnectionError(`${this.script.what} failed for ${this.giveUpMs} ms: the messages before these could not be sent, and these were not tried`);
-    const run = this.script.write(batch.items);
     // Whether an earlier try may have stored it.
     let unsure = false;
     for (;;) {
@@ -107,7 +104,7 @@ export class NumberedBatches<I extends Waiting<R>, R> {
       const renew = now - this.renewedAt > RENEW_MS;
       let answer: string;
       try {
-        answer = await run([sequence, this.flights[0]!.sequence - 1, renew ? KEEP_MS : 0, KEEP_MS]);
+        answer = await this.script.run(batch.content, [sequence, this.flights[0]!.sequence - 1, renew ? KEEP_MS : 0, KEEP_MS]);
       } catch (error) {
         if (!unsure && isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
         if (!isTransient(error)) throw error;

@@ -7,20 +7,63 @@ const MAX_PENDING_BYTES = 67_108_864;
 /** The next one is on its way while the server works on this one. */
 const UNDER_WAY = 2;
 
-/** Something to be sent, and who waits for it: one object, since producers make them by the hundred thousand. */
-export interface Waiting<R> {
-  /** In bytes, about. Not asked any more once it is on its way. */
+/** Something to be sent. */
+export interface Sized {
+  /** In bytes, about. */
   readonly size: number;
-  resolve: (result: R) => void;
-  reject: (error: unknown) => void;
 }
 
-/** Items that are sent at once, in the order they were given. */
-export class Batch<I> {
-  readonly items: I[] = [];
+/** Why an item was not stored. For a promise's resolve function a rejection, so that no second function is kept for each that waits. */
+export class Failed implements PromiseLike<never> {
+  constructor(readonly error: unknown) {}
+
+  // oxlint-disable-next-line unicorn/no-thenable -- the point of it
+  then<A = never, B = never>(fulfilled?: ((value: never) => A | PromiseLike<A>) | null, rejected?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+    return Promise.reject(this.error as Error).then(fulfilled, rejected);
+  }
+}
+
+/** Who waits for an item: a promise's resolve function, or what knows of `Failed`. */
+export type Settle<R> = (result: R | Failed) => void;
+
+/** One promise for all items instead of one for each. Resolves when all have settled. @throws what the first that failed, in order, failed with */
+export async function together<I, R>(items: readonly I[], send: (item: I, settle: Settle<R>) => void): Promise<R[]> {
+  const settled = await new Promise<Array<R | Failed>>((resolve) => {
+    let left = items.length;
+    if (left === 0) resolve([]);
+    const results = Array.from<R | Failed | undefined>({ length: left });
+    for (let i = 0; i < items.length; i++) {
+      send(items[i]!, (result) => {
+        if (results[i] !== undefined) return; // given up already
+        results[i] = result;
+        if (--left === 0) resolve(results as Array<R | Failed>);
+      });
+    }
+  });
+  return settled.map((result) => {
+    if (result instanceof Failed) throw result.error;
+    return result;
+  });
+}
+
+/** What is sent of the items of a batch, as it grows. */
+export interface Content<I> {
+  add(item: I): void;
+}
+
+/** Items that are sent at once, in the order they were given. What is kept of each is who waits for it. */
+export class Batch<C, R> {
+  readonly waiting: Array<Settle<R>> = [];
   bytes = 0;
   /** When its first item was given: what waits behind a batch that fails does not wait as long again. */
   readonly since = performance.now();
+
+  constructor(readonly content: C) {}
+
+  fail(error: unknown): void {
+    const failed = new Failed(error);
+    for (const settle of this.waiting) settle(failed);
+  }
 }
 
 /** How much may wait, in one outbox or in several together. */
@@ -67,12 +110,12 @@ export interface OutboxOptions {
 /**
  * What a producer has yet to send to one shard. A lone item goes out at once; while a batch is under way the next one
  * grows, and a second is under way only when it is full: so batches grow exactly when the server is the slower side.
- * Much like the Batcher, but its items know who waits for them, and batches are never copied: at this rate what is made for
- * each item, and what dies old, is most of the cost.
+ * Much like the Batcher, but an item is written down when it comes, and batches are never copied: at this rate what is made
+ * for each item, and what dies old, is most of the cost.
  */
-export class Outbox<I extends Waiting<R>, R> {
-  private growing: Batch<I> | undefined;
-  private full: Array<Batch<I>> = [];
+export class Outbox<I extends Sized, R, C extends Content<I>> {
+  private growing: Batch<C, R> | undefined;
+  private full: Array<Batch<C, R>> = [];
   private underWay = 0;
   private starting = false;
   private idle: Array<() => void> = [];
@@ -85,7 +128,9 @@ export class Outbox<I extends Waiting<R>, R> {
   constructor(
     private readonly what: string,
     /** Settles every item of the batch, then resolves. */
-    private readonly send: (batch: Batch<I>) => Promise<void>,
+    private readonly send: (batch: Batch<C, R>) => Promise<void>,
+    /** Of a new batch. */
+    private readonly open: () => C,
     { budget = new Budget(), countUnderWay = false, maxBatch = MAX_BATCH, maxBatchBytes = MAX_BATCH_BYTES }: OutboxOptions = {},
   ) {
     this.budget = budget;
@@ -96,30 +141,20 @@ export class Outbox<I extends Waiting<R>, R> {
 
   /** Resolves when it is sent. @throws BackpressureError | ClosedError | what it was rejected with */
   add(item: I): Promise<R> {
-    const { size } = item;
-    if (this.closed) return Promise.reject(new ClosedError(this.what));
-    if (!this.budget.admits(size)) return Promise.reject(new BackpressureError(this.what, String(this.budget)));
-    this.budget.take(size);
-    const sent = new Promise<R>((resolve, reject) => {
-      item.resolve = resolve;
-      item.reject = reject;
-    });
-    this.put(item, size);
-    return sent;
+    const refused = this.refused(item);
+    return refused ? Promise.reject(refused) : new Promise<R>((resolve) => this.take(item, resolve));
   }
 
-  /** As `add`, for whoever waits by the item's own `resolve` and `reject`, without a promise. */
-  post(item: I): void {
-    const { size } = item;
-    if (this.closed) return item.reject(new ClosedError(this.what));
-    if (!this.budget.admits(size)) return item.reject(new BackpressureError(this.what, String(this.budget)));
-    this.budget.take(size);
-    this.put(item, size);
+  /** As `add`, for whoever waits without a promise. */
+  post(item: I, settle: Settle<R>): void {
+    const refused = this.refused(item);
+    if (refused) settle(new Failed(refused));
+    else this.take(item, settle);
   }
 
-  /** Takes over an item that the budget counts already, and that somebody waits for. */
-  adopt(item: I): void {
-    this.put(item, item.size);
+  /** Takes over an item that the budget counts already. */
+  adopt(item: I, settle: Settle<R>): void {
+    this.put(item, item.size, settle);
   }
 
   /** Resolves when everything added so far has settled. */
@@ -140,10 +175,10 @@ export class Outbox<I extends Waiting<R>, R> {
     this.full = [];
     this.growing = undefined;
     let count = 0;
-    for (const { items, bytes } of batches) {
-      this.budget.release(items.length, bytes);
-      count += items.length;
-      for (const item of items) item.reject(error);
+    for (const batch of batches) {
+      this.budget.release(batch.waiting.length, batch.bytes);
+      count += batch.waiting.length;
+      batch.fail(error);
     }
     this.wakeIfIdle();
     return count;
@@ -153,18 +188,30 @@ export class Outbox<I extends Waiting<R>, R> {
     return this.underWay === 0 && !this.growing && this.full.length === 0;
   }
 
-  private put(item: I, size: number): void {
+  private refused({ size }: I): Error | undefined {
+    if (this.closed) return new ClosedError(this.what);
+    return this.budget.admits(size) ? undefined : new BackpressureError(this.what, String(this.budget));
+  }
+
+  private take(item: I, settle: Settle<R>): void {
+    const { size } = item;
+    this.budget.take(size);
+    this.put(item, size, settle);
+  }
+
+  private put(item: I, size: number, settle: Settle<R>): void {
     let batch = this.growing;
     if (batch && batch.bytes + size > this.maxBatchBytes) batch = this.seal(batch);
-    batch ??= this.growing = new Batch();
-    batch.items.push(item);
+    batch ??= this.growing = new Batch<C, R>(this.open());
+    batch.content.add(item);
+    batch.waiting.push(settle);
     batch.bytes += size;
-    if (batch.items.length === this.maxBatch || batch.bytes >= this.maxBatchBytes) this.seal(batch);
+    if (batch.waiting.length === this.maxBatch || batch.bytes >= this.maxBatchBytes) this.seal(batch);
     if (this.underWay === 0) this.startSoon();
     else if (this.full.length > 0) this.start();
   }
 
-  private seal(batch: Batch<I>): undefined {
+  private seal(batch: Batch<C, R>): undefined {
     this.full.push(batch);
     this.growing = undefined;
   }
@@ -187,8 +234,8 @@ export class Outbox<I extends Waiting<R>, R> {
         batch = this.growing;
         this.growing = undefined;
       }
-      const { items, bytes } = batch;
-      const count = items.length;
+      const { bytes, waiting } = batch;
+      const count = waiting.length;
       if (!this.countUnderWay) this.budget.release(count, bytes);
       this.underWay++;
       void this.send(batch).then(() => {

@@ -5,6 +5,8 @@ export interface WireArguments {
   readonly count: number;
   /** Not a string: what a long one was put together from would live as long as it. */
   readonly bytes: Buffer;
+  /** All that is written: `head`, then `bytes`. Default: both are copied. */
+  behind?(head: string): Buffer;
 }
 
 /** One argument as the protocol has it. */

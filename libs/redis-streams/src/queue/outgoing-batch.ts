@@ -1,0 +1,30 @@
+import { WireWriter } from '../redis/wire-writer.js';
+import type { Outgoing } from './encode.js';
+
+const PLAIN = 1;
+const FULL = 5;
+
+/** Messages as queue-produce wants them: one argument a message while data is all there is to all of them. */
+export class OutgoingBatch {
+  /** Arguments of a message. */
+  width = PLAIN;
+  readonly more: WireWriter;
+
+  constructor(expected: number) {
+    this.more = new WireWriter(expected);
+  }
+
+  add(message: Outgoing): void {
+    const { more } = this;
+    if (this.width === PLAIN) {
+      if (message.plain) return more.add(message.data);
+      this.width = FULL;
+      more.widen(PLAIN, FULL - PLAIN, 0);
+    }
+    more.add(message.key);
+    more.add(message.headers);
+    more.add(message.id);
+    more.add(message.delay);
+    more.add(message.data);
+  }
+}
