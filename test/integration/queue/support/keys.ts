@@ -16,7 +16,7 @@ export function keysOf(queue: string, { shards = 1, shard = 0, group = 'default'
 export interface Stored { readonly shard: number; readonly id: string; readonly fields: Record<string, string> }
 
 /** What a queue holds, shard by shard, oldest first. */
-export async function storedIn(world: World, queue: string, shards = world.shards): Promise<Stored[]> {
+export async function storedIn(world: Pick<World, 'cli' | 'shards'>, queue: string, shards = world.shards): Promise<Stored[]> {
   const stored: Stored[] = [];
   for (let shard = 0; shard < shards; shard++) {
     const rows = (await world.cli(['XRANGE', keysOf(queue, { shards, shard }).messages, '-', '+'])) as [string, string[]][];
