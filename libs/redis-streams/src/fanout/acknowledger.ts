@@ -3,8 +3,12 @@ import type { Acknowledgement, RoomStore } from './store.js';
 
 /** Acknowledgements in one script call. */
 const MOST = 100;
+/** For so long the room's next message is waited for as the answer. */
+const PASS_MS = 50;
 
 interface Waiting extends Acknowledgement {
+  readonly unanswered: boolean;
+  since: number;
   resolve(isMember: boolean): void;
   reject(error: unknown): void;
 }
@@ -14,26 +18,43 @@ export interface AcknowledgerHost {
   session(): string | undefined;
   /** Sends a command the way the messages come. Undefined: not possible at present. */
   call(command: string): Promise<Reply> | undefined;
+  /** The same, not to be answered. @returns whether it was sent */
+  tell(command: string): boolean;
 }
 
 /**
  * Sends acknowledgements: all of one turn in one call, at once, however many calls are unanswered, since a room stands still
  * until it has the last one. They go over the connection on which the messages come. If that cannot be, or is not answered,
  * they go the way of all other calls: said twice, an acknowledgement changes nothing.
+ *
+ * Where messages follow each other fast, answers wake as many processes as the messages do, and say what the next message says
+ * anyway: that it was heard. There the server is asked for none. If no message follows soon, or the process is about to
+ * step out, it is said again, for an answer: one that was lost, or refused, costs so long and nothing else.
  */
 export class Acknowledger {
   private waiting: Waiting[] = [];
   private readonly underWay = new Set<Promise<void>>();
+  /** By room: said, and not known to be heard. */
+  private readonly unanswered = new Map<string, Waiting>();
+  private watchdog: NodeJS.Timeout | undefined;
 
   constructor(private readonly host: AcknowledgerHost) {}
 
-  /** @returns false: this process is no member of the room any more */
-  add(room: string, turn: number, ejected: readonly string[]): Promise<boolean> {
+  /** `unanswered`: `passed` will say that it was heard. @returns false: this process is no member of the room any more */
+  add(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ room, turn, ejected, resolve, reject });
+      this.waiting.push({ room, turn, ejected, unanswered, since: 0, resolve, reject });
       // Not now: handlers of messages that came together often end together.
       if (this.waiting.length === 1) queueMicrotask(() => this.flush());
     });
+  }
+
+  /** A room shows its next message: it had the acknowledgement of the one before, or waits for this process no more and has said so. */
+  passed(room: string): void {
+    const known = this.unanswered.get(room);
+    if (!known) return;
+    this.unanswered.delete(room);
+    known.resolve(true);
   }
 
   /**
@@ -42,6 +63,7 @@ export class Acknowledger {
    */
   async settled(): Promise<void> {
     this.flush();
+    this.ask(Infinity);
     await Promise.all(this.underWay);
   }
 
@@ -49,23 +71,65 @@ export class Acknowledger {
     const { waiting } = this;
     this.waiting = [];
     for (let i = 0; i < waiting.length; i += MOST) {
-      const sent = this.send(waiting.length <= MOST ? waiting : waiting.slice(i, i + MOST)).finally(() => this.underWay.delete(sent));
-      this.underWay.add(sent);
+      const batch = waiting.length <= MOST ? waiting : waiting.slice(i, i + MOST);
+      if (!this.tell(batch)) this.call(batch);
     }
+  }
+
+  /** @returns false: one of them wants an answer, or the connection cannot do without */
+  private tell(batch: readonly Waiting[]): boolean {
+    const { host } = this;
+    const session = host.session();
+    if (session === undefined || !batch.every(({ unanswered }) => unanswered)) return false;
+    if (!host.tell(host.store.acknowledgement(session, batch))) return false;
+    const now = performance.now();
+    for (const ack of batch) {
+      ack.since = now;
+      this.passed(ack.room);
+      this.unanswered.set(ack.room, ack);
+    }
+    this.watchdog ??= this.watch(PASS_MS);
+    return true;
+  }
+
+  /** One timer, however many rooms. */
+  private watch(ms: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.watchdog = undefined;
+      // One turn later: when this process was stalled, the messages may wait in the socket.
+      setImmediate(() => this.ask(performance.now() - PASS_MS));
+    }, ms).unref();
+  }
+
+  /** Says again what was said by then, for an answer. */
+  private ask(before: number): void {
+    const overdue: Waiting[] = [];
+    for (const [room, ack] of this.unanswered) {
+      if (ack.since > before) continue;
+      this.unanswered.delete(room);
+      overdue.push(ack);
+    }
+    for (let i = 0; i < overdue.length; i += MOST) this.call(overdue.slice(i, i + MOST));
+    if (this.unanswered.size > 0) this.watchdog ??= this.watch(PASS_MS);
+  }
+
+  private call(batch: readonly Waiting[]): void {
+    const sent = this.send(batch).finally(() => this.underWay.delete(sent));
+    this.underWay.add(sent);
   }
 
   private async send(batch: readonly Waiting[]): Promise<void> {
     const { host } = this;
     const session = host.session();
     try {
-      const answers = session === undefined ? [] : await this.ask(session, batch);
+      const answers = session === undefined ? [] : await this.answered(session, batch);
       batch.forEach(({ resolve }, i) => resolve(answers[i] !== -1));
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
   }
 
-  private async ask(session: string, batch: readonly Waiting[]): Promise<readonly unknown[]> {
+  private async answered(session: string, batch: readonly Waiting[]): Promise<readonly unknown[]> {
     const { host } = this;
     try {
       const answers = await host.call(host.store.acknowledgement(session, batch));

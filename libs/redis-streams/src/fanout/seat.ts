@@ -3,6 +3,7 @@ import { parseNotice, type WireMessage } from '../kernel/room-wire.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
 import { sleep } from '../redis/sleep.js';
+import { Answering } from './answering.js';
 import { Changes } from './changes.js';
 import { Occupants } from './occupants.js';
 import { Showing, shownMessage, type ShowingHost } from './showing.js';
@@ -20,8 +21,10 @@ export interface SeatHost {
   deafen(room: string): void;
   join(room: string, sync: boolean): Promise<Admission>;
   leave(room: string): Promise<void>;
-  /** @returns false: this process is no member of the room any more */
-  acknowledge(room: string, turn: number, ejected: readonly string[]): Promise<boolean>;
+  /** `unanswered`: the room's next message is to be the answer (`passed`). @returns false: this process is no member of the room any more */
+  acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean>;
+  /** The room shows its next message. */
+  passed(room: string): void;
   received(message: WireMessage): void;
   invalid(): void;
   /** Nobody here wants the room any more. */
@@ -41,6 +44,7 @@ export class Seat implements SubscriberHost {
   private joinedAfter = 0;
   private lastTurn = 0;
   private current: Showing | undefined;
+  private readonly answering = new Answering();
   private readonly changes = new Changes();
   private readonly showing: ShowingHost;
 
@@ -49,7 +53,7 @@ export class Seat implements SubscriberHost {
     private readonly host: SeatHost,
   ) {
     this.showing = {
-      acknowledge: (turn, ejected) => host.acknowledge(room, turn, ejected),
+      acknowledge: (turn, ejected, again) => this.answering.acknowledge(!again && ejected.length === 0, (unanswered) => host.acknowledge(room, turn, ejected, unanswered)),
       isCurrent: (showing) => this.current === showing && !this.standing.isClosed,
       expelled: () => this.expelled(),
       onError: (error, context) => host.onError(error, context),
@@ -107,8 +111,7 @@ export class Seat implements SubscriberHost {
 
   /** The session is gone, and with it the membership. */
   sessionLost(): void {
-    this.standing.lost();
-    this.current = undefined;
+    this.lost();
     this.ejectAll('session-lost');
   }
 
@@ -148,8 +151,7 @@ export class Seat implements SubscriberHost {
         if (this.standing.mode !== 'out' && notice.session === this.host.session()) this.expelled();
         return;
       case 'removed':
-        this.standing.lost();
-        this.current = undefined;
+        this.lost();
         return this.ejectAll('removed');
       default:
         this.invalid(undefined, new Error(`unknown notice ${text.slice(0, 40)}`));
@@ -159,8 +161,7 @@ export class Seat implements SubscriberHost {
   /** The room went on without us. */
   expelled(): void {
     if (this.standing.mode === 'out') return;
-    this.standing.lost();
-    this.current = undefined;
+    this.lost();
     this.ejectAll('expired');
   }
 
@@ -199,7 +200,9 @@ export class Seat implements SubscriberHost {
       return;
     }
     if (wire.turn <= this.joinedAfter) return;
+    this.answering.shown(wire.turn - this.lastTurn);
     this.lastTurn = wire.turn;
+    this.host.passed(this.room);
     this.host.received(wire);
     const message = this.read(wire, false);
     const active: Subscriber[] = [];
@@ -216,6 +219,13 @@ export class Seat implements SubscriberHost {
     if (this.standing.mode === 'async') shown.finish(false);
     // Nobody to wait for: what all of us can say at once. Unless we are on the way out, which says that nobody saw it.
     if (shown.waiting.size === 0 && !shown.done && this.standing.mode === 'sync' && (!message || this.subscribers.activeSync())) this.finish(shown);
+  }
+
+  /** Out, by what others did. */
+  private lost(): void {
+    this.standing.lost();
+    this.current = undefined;
+    this.answering.lost();
   }
 
   private outOfBand(wire: WireMessage): void {

@@ -83,7 +83,7 @@ export class FanoutShard implements SeatHost {
     const batch = { maxItems: BATCH, maxBytes: Infinity, maxPendingItems: Infinity, maxPendingBytes: Infinity };
     this.joins = new Batcher({ ...batch, what: 'joining rooms', send: (rooms) => this.joinAll(rooms) });
     this.leaves = new Batcher({ ...batch, what: 'leaving rooms', send: (rooms) => this.leaveAll(rooms) });
-    this.acks = new Acknowledger({ store: this.store, session: () => this.session(), call: (command) => this.hearing?.call(command) });
+    this.acks = new Acknowledger({ store: this.store, session: () => this.session(), call: (command) => this.hearing?.call(command), tell: (command) => this.hearing?.tell(command) === true });
   }
 
   get events(): RedisStreamsEvents {
@@ -188,8 +188,12 @@ export class FanoutShard implements SeatHost {
     if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });
   }
 
-  acknowledge(room: string, turn: number, ejected: readonly string[]): Promise<boolean> {
-    return this.acks.add(room, turn, ejected);
+  acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean> {
+    return this.acks.add(room, turn, ejected, unanswered);
+  }
+
+  passed(room: string): void {
+    this.acks.passed(room);
   }
 
   received(message: WireMessage): void {

@@ -5,8 +5,8 @@ import { sleep } from '../redis/sleep.js';
 import type { ShownMessage, Subscriber } from './subscriber.js';
 
 export interface ShowingHost {
-  /** @returns false: this process is no member of the room any more */
-  acknowledge(turn: number, ejected: readonly string[]): Promise<boolean>;
+  /** `again`: it was said before. @returns false: this process is no member of the room any more */
+  acknowledge(turn: number, ejected: readonly string[], again: boolean): Promise<boolean>;
   isCurrent(showing: Showing): boolean;
   expelled(): void;
   onError(error: Error, context: ErrorContext): void;
@@ -38,14 +38,14 @@ export class Showing {
   finish(tell: boolean): void {
     if (this.isDone) return;
     this.isDone = true;
-    if (tell) void this.tell();
+    if (tell) void this.tell(false);
   }
 
   /** Tells the server, again and again while it is away. */
-  async tell(): Promise<void> {
+  async tell(again = true): Promise<void> {
     for (let failures = 0; this.host.isCurrent(this); failures++) {
       try {
-        const isMember = await this.host.acknowledge(this.turn, this.ejected);
+        const isMember = await this.host.acknowledge(this.turn, this.ejected, again || failures > 0);
         if (!isMember && this.host.isCurrent(this)) this.host.expelled();
         return;
       } catch (error) {

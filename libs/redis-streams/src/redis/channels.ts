@@ -72,6 +72,13 @@ export class Channels {
     return this.line?.takesCommands ? this.line.encoded(command) : undefined;
   }
 
+  /** The same without an answer: from a server that still tells what is said in the channels meanwhile. @returns whether it was sent */
+  tell(command: string): boolean {
+    if (!this.line?.takesUnanswered) return false;
+    this.line.unanswered(command);
+    return true;
+  }
+
   close(): void {
     this.closed.abort();
     clearInterval(this.check);

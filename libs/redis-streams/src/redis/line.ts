@@ -1,9 +1,14 @@
 import type { Redis } from 'ioredis';
 import { ConnectionError } from '../errors/index.js';
 import { Refusal, RespReader, type Reply } from '../kernel/resp-reader.js';
+import { hearsWhileHushed } from '../kernel/server-info.js';
 import { isIdle, send, socketOf } from './compat.js';
 import { withDeadline } from './deadline.js';
 import { bulk } from './wire.js';
+
+/** From here on the server is to answer nothing, or everything again. */
+const ANSWER_NOTHING = encode(['CLIENT', 'REPLY', 'OFF']);
+const ANSWER = encode(['CLIENT', 'REPLY', 'ON']);
 
 type Verb = 'ssubscribe' | 'subscribe' | 'sunsubscribe' | 'unsubscribe';
 
@@ -28,6 +33,10 @@ export class Line {
   private watchdog: NodeJS.Timeout | undefined;
   private ended = false;
   private three = false;
+  /** Whether the server can be asked for no answers; 'untried' until somebody wants to. */
+  private hushes: boolean | 'untried' = false;
+  /** Whether it is asked for none. */
+  private hushed = false;
 
   private constructor(
     private readonly client: Redis,
@@ -54,7 +63,9 @@ export class Line {
       throw error;
     }
     const line: Line = new Line(client, answerMs, hear, (why) => onEnd(line, why));
-    line.three = !((await line.command(['HELLO', '3']).catch((error: unknown) => error)) instanceof Error);
+    const hello = await line.command(['HELLO', '3']).catch((error: unknown) => error as Error);
+    line.three = !(hello instanceof Error);
+    if (hearsWhileHushed(hello)) line.hushes = 'untried';
     return line;
   }
 
@@ -63,9 +74,22 @@ export class Line {
     return this.three && !this.ended;
   }
 
+  /** Whether it takes commands, besides, that the server does not answer. Whoever asks first is told no, and it is tried. */
+  get takesUnanswered(): boolean {
+    if (this.hushes === 'untried') this.tryToHush();
+    return this.hushes === true && !this.ended;
+  }
+
   /** @throws ConnectionError | Refusal */
   command(args: readonly string[]): Promise<Reply> {
-    return this.write(`*${args.length}\r\n${args.map(bulk).join('')}`, undefined, 1);
+    return this.write(encode(args), undefined, 1);
+  }
+
+  /** A command as it stands on the wire, whose answer nobody wants, be it an error: neither side is woken for it. */
+  unanswered(text: string): void {
+    if (this.ended) return;
+    this.socket.write(this.hushed ? text : ANSWER_NOTHING + text);
+    this.hushed = true;
   }
 
   /** A command as it stands on the wire. @throws as `command` */
@@ -87,13 +111,34 @@ export class Line {
     for (const { reject } of this.waiting.splice(0)) reject(new ConnectionError('the subscriber connection ended'));
   }
 
+  /** Finds out whether the server leaves out answers when asked to, and this user may ask. */
+  private tryToHush(): void {
+    this.hushes = false;
+    let answers = 0;
+    const answered = (reply: Reply): void => {
+      answers++;
+      if (answers !== 2 || !Array.isArray(reply) || !reply.includes('server')) return;
+      // The answers to "answer again" and to HELLO; where it is refused, or ignored, there are four.
+      this.waiting.splice(0, 2);
+      this.hushes = true;
+    };
+    for (let i = 0; i < 4; i++) this.expect(undefined, 1, answered, () => void answers++);
+    this.socket.write(ANSWER_NOTHING + encode(['TIME']) + ANSWER + encode(['HELLO']));
+  }
+
   private write(text: string, verb: Verb | undefined, left: number): Promise<Reply> {
     if (this.ended) return Promise.reject(new ConnectionError('the subscriber connection ended'));
     return new Promise((resolve, reject) => {
-      this.waiting.push({ verb, left, since: performance.now(), resolve, reject });
-      this.socket.write(text);
-      this.watchdog ??= this.watch(this.answerMs);
+      if (this.hushed) this.expect(undefined, 1, ignore, ignore);
+      this.expect(verb, left, resolve, reject);
+      this.socket.write(this.hushed ? ANSWER + text : text);
+      this.hushed = false;
     });
+  }
+
+  private expect(verb: Verb | undefined, left: number, resolve: Waiting['resolve'], reject: Waiting['reject']): void {
+    this.waiting.push({ verb, left, since: performance.now(), resolve, reject });
+    this.watchdog ??= this.watch(this.answerMs);
   }
 
   private received(chunk: Buffer): void {
@@ -155,3 +200,9 @@ export class Line {
     this.onEnd(why);
   }
 }
+
+function encode(args: readonly string[]): string {
+  return `*${args.length}\r\n${args.map(bulk).join('')}`;
+}
+
+function ignore(): void {}

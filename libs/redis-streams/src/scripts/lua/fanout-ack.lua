@@ -22,23 +22,27 @@ local function advance(at, turn)
     return false
   end
   local time, due = redis.call('TIME'), room[2]
-  local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-  local deadline = math.floor(now_us / 1000) + tonumber(string.match(ARGV[1], '^%a+ (%d+)'))
-  turn = string.format('%.0f', math.max(tonumber(room[1] or '0') + 1, tonumber(turn) + 1, now_us))
+  local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  local overdue_at = now_ms + string.match(ARGV[1], '^%a+ (%d+)')
+  -- Turns are the time in microseconds, and compared as the text they are, unless somebody's clock was set.
+  local now_us = time[1] .. string.sub('00000' .. time[2], -6)
+  if #turn == #now_us and turn < now_us and (not room[1] or #room[1] == #now_us and room[1] < now_us) then turn = now_us
+  else turn = string.format('%d', math.max(tonumber(room[1] or '0') + 1, tonumber(turn) + 1, tonumber(now_us))) end
   local text = 'm' .. id .. ' ' .. turn .. ' ' .. priority .. ' ' .. tries .. ' ' .. rest
   local reply = redis.pcall('SPUBLISH', KEYS[at], text)
   if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', KEYS[at], text) end
-  local overdue = string.format('%.0f', deadline)
+  local overdue = string.format('%d', overdue_at)
   redis.call('HSET', KEYS[at], 'turn', turn, 'left', due, 'due', due, 'until', overdue, 'text', text)
   if sender ~= '-' then redis.call('HSET', KEYS[at], 'sender', sender) end
-  local name, noted, waiting = nil, tonumber(room[3] or '0'), redis.call('ZCARD', KEYS[at + 1])
-  local stale = deadline < noted or deadline - noted > (deadline - now_us / 1000) / 32
-  if stale or waiting == 0 then name = string.sub(KEYS[at], #KEYS[1] - #'current' + #'room:' + 1) end
-  if stale then
+  -- How many still wait is noted now and then; that none does, when this message ends.
+  local noted = tonumber(room[3] or '0')
+  if overdue_at < noted or overdue_at - noted > (overdue_at - now_ms) / 32 then
+    local name = string.sub(KEYS[at], #KEYS[1] - #'current' + #'room:' + 1)
     redis.call('HSET', KEYS[at], 'noted', overdue)
     redis.call('ZADD', KEYS[1], overdue, name)
+    local waiting = redis.call('ZCARD', KEYS[at + 1])
+    if waiting > 0 then redis.call('ZADD', KEYS[2], waiting, name) end
   end
-  if waiting == 0 then redis.call('ZREM', KEYS[2], name) elseif stale then redis.call('ZADD', KEYS[2], waiting, name) end
   return true
 end
 
@@ -48,7 +52,7 @@ for i = 1, count do
   local noted = found[3]
   if not noted then
     replies[i] = -1
-  elseif found[1] ~= turn or noted == 'async' or tonumber(noted) >= tonumber(turn) then
+  elseif found[1] ~= turn or noted == 'async' or noted == turn or tonumber(noted) >= tonumber(turn) then
     replies[i] = 0
   else
     replies[i] = 1
@@ -56,7 +60,7 @@ for i = 1, count do
       finished = finished or {}
       finished[#finished + 1] = i
     else
-      redis.call('HSET', state, session, turn, 'left', found[2] - 1)
+      redis.call('HSET', state, session, turn, 'left', string.format('%d', found[2] - 1))
     end
   end
 end

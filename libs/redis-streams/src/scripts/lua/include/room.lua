@@ -153,7 +153,7 @@ local function settle(room)
     redis.call('HDEL', state, 'turn', 'left', 'due', 'until', 'text', 'sender', 'noted')
   end
   if room.more then redis.call('ZADD', CURRENT, int(now_ms), room.name) end
-  if room.moved or room.popped then
+  if room.moved or room.popped or room.had and not room.turn then
     -- Of a busy room now and then, and always when nothing waits any more.
     local waiting = redis.call('ZCARD', room.backlog)
     if waiting == 0 then redis.call('ZREM', BACKLOGS, room.name)

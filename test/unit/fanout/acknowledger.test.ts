@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Acknowledger, type AcknowledgerHost } from '../../../libs/redis-streams/dist/fanout/acknowledger.js';
+
+interface Host extends AcknowledgerHost {
+  readonly said: string[];
+  quiet: boolean;
+  answer: (command: string) => Promise<number[]> | undefined;
+}
+
+function hostOf(): Host {
+  const acknowledgement = (session: string, acks: ReadonlyArray<{ room: string; turn: number }>): string => `${session} ${acks.map(({ room, turn }) => `${room}:${turn}`).join(' ')}`;
+  const host: Host = {
+    said: [],
+    quiet: true,
+    answer: (command) => Promise.resolve(command.split(' ').slice(1).map(() => 1)),
+    session: () => 's',
+    store: {
+      acknowledgement,
+      acknowledge: async (session: string, acks: never[]) => (host.said.push(`elsewhere ${acknowledgement(session, acks)}`), acks.map(() => 1)),
+    } as never,
+    call: (command) => (host.said.push(`asked ${command}`), host.answer(command)),
+    tell: (command) => {
+      if (host.quiet) host.said.push(`told ${command}`);
+      return host.quiet;
+    },
+  };
+  return host;
+}
+
+describe('acknowledgements that are not to be answered', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  it('are told once, and are heard when the room shows its next message', async () => {
+    const host = hostOf();
+    const acks = new Acknowledger(host);
+    const ended = Promise.all([acks.add('a', 1, [], true), acks.add('b', 1, [], true)]);
+    await Promise.resolve();
+    expect(host.said).toEqual(['told s a:1 b:1']);
+    acks.passed('a');
+    acks.passed('b');
+    acks.passed('c');
+    expect(await ended).toEqual([true, true]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(host.said).toHaveLength(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('are said again for an answer when no message follows soon', async () => {
+    const host = hostOf();
+    host.answer = () => Promise.resolve([1, -1]);
+    const acks = new Acknowledger(host);
+    const [a, b, c] = [acks.add('a', 1, [], true), acks.add('b', 1, [], true), acks.add('c', 1, [], true)];
+    await vi.advanceTimersByTimeAsync(30);
+    acks.passed('b');
+    await vi.advanceTimersByTimeAsync(30);
+    expect(host.said).toEqual(['told s a:1 b:1 c:1', 'asked s a:1 c:1']);
+    expect(await Promise.all([a, b, c])).toEqual([true, true, false]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('a younger one is not said again before its time', async () => {
+    const host = hostOf();
+    const acks = new Acknowledger(host);
+    void acks.add('a', 1, [], true);
+    await vi.advanceTimersByTimeAsync(40);
+    void acks.add('b', 1, [], true);
+    await vi.advanceTimersByTimeAsync(40);
+    expect(host.said).toEqual(['told s a:1', 'told s b:1', 'asked s a:1']);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(host.said.slice(3)).toEqual(['asked s b:1']);
+  });
+
+  it('are all answered before a step out of a room', async () => {
+    const host = hostOf();
+    let answer: (answers: number[]) => void = () => undefined;
+    host.answer = () => new Promise((resolve) => (answer = resolve));
+    const acks = new Acknowledger(host);
+    const [a, b] = [acks.add('a', 1, [], true), acks.add('b', 2, [], true)];
+    await Promise.resolve();
+    let settled = false;
+    const settling = acks.settled().then(() => (settled = true));
+    await vi.advanceTimersByTimeAsync(10);
+    expect([host.said, settled]).toEqual([['told s a:1 b:2', 'asked s a:1 b:2'], false]);
+    answer([1, 1]);
+    await settling;
+    expect(await Promise.all([a, b])).toEqual([true, true]);
+  });
+
+  it('go with the others, answered, when one of them wants an answer, or the connection cannot do without', async () => {
+    const host = hostOf();
+    const acks = new Acknowledger(host);
+    await Promise.all([acks.add('a', 1, [], true), acks.add('b', 1, ['x'], false)]);
+    host.quiet = false;
+    await acks.add('a', 2, [], true);
+    expect(host.said).toEqual(['asked s a:1 b:1', 'asked s a:2']);
+  });
+
+  it('go another way when the connection cannot be used for the question', async () => {
+    const host = hostOf();
+    host.answer = () => Promise.reject(new Error('NOSCRIPT'));
+    const acks = new Acknowledger(host);
+    const ended = acks.add('a', 1, [], true);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(await ended).toBe(true);
+    expect(host.said).toEqual(['told s a:1', 'asked s a:1', 'elsewhere s a:1']);
+  });
+});
