@@ -10,7 +10,6 @@
 -- Reply 'LATE': older than what is remembered | 'GAP': the batch before it is yet to come
 --       | words: the sequence, then per message its entry id; of a delayed one the name under which it waits; of a
 --       duplicate '=' and what the first of its id was answered
---@include clock
 --@include batch
 local call = redis.call
 local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
@@ -22,6 +21,27 @@ if ARGV[5] == '1' then
   return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
 end
 
+local function xadd(key, headers, id, data)
+  if id == '' and key == '' then
+    if headers == '' then return call('XADD', messages, '*', 'data', data) end
+    return call('XADD', messages, '*', 'data', data, 'headers', headers)
+  end
+  local entry = { 'XADD', messages, '*', 'data', data }
+  if key ~= '' then entry[6], entry[7] = 'key', key end
+  if headers ~= '' then entry[#entry + 1], entry[#entry + 2] = 'headers', headers end
+  if id ~= '' then entry[#entry + 1], entry[#entry + 2] = 'id', id end
+  return call(unpack(entry))
+end
+
+-- Neither to be told apart nor to be kept back, such as requests, which somebody waits for: no clock is asked.
+local timed = false
+for i = 9, #ARGV, 5 do timed = timed or ARGV[i + 2] ~= '' or ARGV[i + 3] ~= '' end
+if not timed then
+  for i = 9, #ARGV, 5 do out[#out + 1] = xadd(ARGV[i], ARGV[i + 1], '', ARGV[i + 4]) end
+  return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
+end
+
+--@include clock
 local dedupe_ms = tonumber(ARGV[6])
 local first_due, has_ids
 
@@ -43,18 +63,8 @@ for i = 9, #ARGV, 5 do
     answer = ARGV[7] .. '.' .. ARGV[1] .. '.' .. int((i - 4) / 5)
     call('ZADD', KEYS[3], int(due), answer .. ' ' .. #key .. ' ' .. #headers .. ' ' .. #id .. '\n' .. key .. headers .. id .. data)
     if not first_due or due < first_due then first_due = due end
-  elseif key == '' and headers == '' then
-    if id == '' then
-      answer = call('XADD', messages, '*', 'data', data)
-    else
-      answer = call('XADD', messages, '*', 'data', data, 'id', id)
-    end
   else
-    local entry = { 'XADD', messages, '*', 'data', data }
-    if key ~= '' then entry[6], entry[7] = 'key', key end
-    if headers ~= '' then entry[#entry + 1], entry[#entry + 2] = 'headers', headers end
-    if id ~= '' then entry[#entry + 1], entry[#entry + 2] = 'id', id end
-    answer = call(unpack(entry))
+    answer = xadd(key, headers, id, data)
   end
   if unique and not origin then
     has_ids = true
