@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { CommandChannel } from '../../../libs/redis-streams/dist/redis/command-channel.js';
 import { fieldsOf, streamsOf } from '../../../libs/redis-streams/dist/redis/compat.js';
-import { withDeadline } from '../../../libs/redis-streams/dist/redis/deadline.js';
+import { Deadlines, withDeadline } from '../../../libs/redis-streams/dist/redis/deadline.js';
 import { ScriptRunner } from '../../../libs/redis-streams/dist/redis/script-runner.js';
 import { sleep } from '../../../libs/redis-streams/dist/redis/sleep.js';
 
@@ -18,6 +18,64 @@ describe('withDeadline', () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+});
+
+describe('Deadlines', () => {
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const inFakeTime = async (test: () => Promise<void>): Promise<void> => {
+    vi.useFakeTimers();
+    try {
+      await test();
+    } finally {
+      vi.useRealTimers();
+    }
+  };
+
+  it('pass on what settles in time, by one timer that ends by itself', () => inFakeTime(async () => {
+    const deadlines = new Deadlines(1_000);
+    const late = (): Error => new Error('late');
+    expect(await deadlines.watch(Promise.resolve(5), late)).toBe(5);
+    await expect(deadlines.watch(Promise.reject(new Error('own')), late)).rejects.toThrow('own');
+    await expect(deadlines.watch(Promise.reject('a text' as never), late)).rejects.toThrow('a text');
+    expect(vi.getTimerCount()).toBe(1);
+    await vi.advanceTimersByTimeAsync(1_001);
+    expect(vi.getTimerCount()).toBe(0);
+  }));
+
+  it('reject each at its own moment, also what began while the timer ran for another', () => inFakeTime(async () => {
+    const deadlines = new Deadlines(1_000);
+    const told: string[] = [];
+    const watch = (name: string): void => void deadlines.watch(never(), () => new Error(name)).catch((error: Error) => told.push(error.message));
+    await deadlines.watch(Promise.resolve(), () => new Error('settled'));
+    await vi.advanceTimersByTimeAsync(400);
+    watch('first');
+    await vi.advanceTimersByTimeAsync(300);
+    watch('second');
+    await vi.advanceTimersByTimeAsync(698);
+    expect(told).toEqual([]);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(told).toEqual(['first']);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(told).toEqual(['first', 'second']);
+    expect(vi.getTimerCount()).toBe(0);
+  }));
+
+  it('keep the process while something is waited for, and only then', async () => {
+    const deadlines = new Deadlines(60_000);
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    let settle: () => void = () => undefined;
+    const work = deadlines.watch(new Promise<void>((resolve) => (settle = resolve)), () => new Error('late'));
+    expect(timers()).toBe(before + 1);
+    settle();
+    await work;
+    expect(timers()).toBe(before);
+    const more = deadlines.watch(new Promise<void>((resolve) => (settle = resolve)), () => new Error('late'));
+    expect(timers()).toBe(before + 1);
+    settle();
+    await more;
+    expect(timers()).toBe(before);
   });
 });
 

@@ -1,6 +1,6 @@
 import { ClosedError, CommandTimeoutError } from '../errors/index.js';
 import { send, sendWithMore, type Argument, type Client } from './compat.js';
-import { withDeadline } from './deadline.js';
+import { Deadlines, withDeadline } from './deadline.js';
 import type { WireArguments } from './wire.js';
 
 export interface ChannelHooks {
@@ -31,12 +31,14 @@ export interface CallOptions {
 export class CommandChannel {
   private client: Client;
   private closed = false;
+  private readonly deadlines: Deadlines;
 
   constructor(
     private readonly create: () => Client,
     private readonly timeoutMs: number,
     private readonly hooks: ChannelHooks,
   ) {
+    this.deadlines = new Deadlines(timeoutMs);
     this.client = this.open();
   }
 
@@ -45,16 +47,22 @@ export class CommandChannel {
     return this.client;
   }
 
-  /** @throws CommandTimeoutError when unanswered in time: it may or may not have run. */
-  async call(command: string, args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
-    if (this.closed) throw new ClosedError('the Redis connection');
+  /** Not async: a promise and two turns less for every command. @throws CommandTimeoutError when unanswered in time: it may or may not have run. */
+  call(command: string, args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
+    if (this.closed) return Promise.reject(new ClosedError('the Redis connection'));
     const client = this.client;
-    const timeoutMs = options.timeoutMs ?? this.timeoutMs;
-    const answer = options.more ? sendWithMore(client, command, args, options.more) : send(client, options.buffers === true, command, args);
-    return withDeadline(answer, timeoutMs, () => {
+    const { timeoutMs = this.timeoutMs } = options;
+    let answer: Promise<unknown>;
+    try {
+      answer = options.more ? sendWithMore(client, command, args, options.more) : send(client, options.buffers === true, command, args);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    const late = (): Error => {
       if (!options.keepConnection) this.replace(client, `${command} unanswered for ${timeoutMs} ms`);
       return new CommandTimeoutError(command, timeoutMs);
-    });
+    };
+    return timeoutMs === this.timeoutMs ? this.deadlines.watch(answer, late) : withDeadline(answer, timeoutMs, late);
   }
 
   close(): void {

@@ -25,6 +25,8 @@ export class ReadChannel {
   private waiting: { resolve(streams: ReadonlyMap<string, StreamMessage[]>): void; reject(error: Error): void } | undefined;
   private heardAt = 0;
   private watchdog: NodeJS.Timeout | undefined;
+  private judgeAt = 0;
+  private blockMs = 0;
   private closed = false;
 
   constructor(
@@ -43,35 +45,49 @@ export class ReadChannel {
         socket.write(encode(args));
       });
       this.heardAt = performance.now();
-      this.watch(blockMs, blockMs + GRACE_MS);
+      this.watch(blockMs);
       return await reply;
     } catch (error) {
       if (!(error instanceof ServerError) || ELSEWHERE.test(error.message)) this.drop();
       if (this.closed) throw new ClosedError('the reading connection');
       throw error;
     } finally {
-      clearTimeout(this.watchdog);
+      this.watchdog?.unref();
       this.waiting = undefined;
     }
   }
 
-  /** Silence is what counts: a long reply over a thin line is no dead connection. */
-  private watch(blockMs: number, ms: number): void {
-    const limit = blockMs + GRACE_MS;
-    const { waiting } = this;
+  /** Silence is what counts: a long reply over a thin line is no dead connection. One timer serves many reads: most end long before it. */
+  private watch(blockMs: number): void {
+    this.blockMs = blockMs;
+    const judgedAt = this.heardAt + blockMs + GRACE_MS;
+    if (!this.watchdog || judgedAt < this.judgeAt) this.arm(judgedAt);
+    else this.watchdog.ref();
+  }
+
+  private arm(at: number): void {
+    clearTimeout(this.watchdog);
+    this.judgeAt = at;
     // The verdict falls one turn after the timer: when this process was stalled, the answer may wait in the socket.
-    const judge = (): void => {
-      if (!waiting || this.waiting !== waiting) return;
-      const left = this.heardAt + limit - performance.now();
-      if (left > 0) this.watch(blockMs, left);
-      else waiting.reject(new ConnectionError(`a read that blocks for ${blockMs} ms met ${limit} ms of silence`));
-    };
-    this.watchdog = setTimeout(() => setImmediate(judge), ms);
+    const watchdog = setTimeout(() => setImmediate(() => this.watchdog === watchdog && this.judge()), Math.max(1, Math.ceil(at - performance.now())));
+    this.watchdog = watchdog;
+  }
+
+  private judge(): void {
+    this.watchdog = undefined;
+    const { waiting, blockMs } = this;
+    if (!waiting) return;
+    const limit = blockMs + GRACE_MS;
+    const left = this.heardAt + limit - performance.now();
+    if (left > 0) this.arm(this.heardAt + limit);
+    else waiting.reject(new ConnectionError(`a read that blocks for ${blockMs} ms met ${limit} ms of silence`));
   }
 
   /** Ends a read in progress. */
   close(): void {
     this.closed = true;
+    clearTimeout(this.watchdog);
+    this.watchdog = undefined;
     this.drop();
     this.onClose();
   }

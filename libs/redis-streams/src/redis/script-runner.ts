@@ -42,23 +42,24 @@ export class ScriptRunner {
     return this.scripts[name].sha;
   }
 
-  async run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
-    try {
-      return await this.once(name, keys, args, options);
-    } catch (error) {
-      if (this.scripts !== FLAGGED || !(error instanceof Error) || !error.message.includes("unexpected symbol near '#'")) throw error;
-      this.scripts = plain ??= sources((text) => text.replace(/^#!.*\n/, ''));
-      return this.once(name, keys, args, options);
-    }
+  /** Chained, not awaited: it is the way of every message and every reply, and each async function is a promise and two turns more. */
+  run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
+    const { sha } = this.scripts[name];
+    return this.channel.call('EVALSHA', [sha, keys.length, ...keys, ...args], options).catch((error: unknown) => this.again(error, name, keys, args, options));
   }
 
-  private async once(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions): Promise<unknown> {
-    const { sha, text } = this.scripts[name];
+  private async again(error: unknown, name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions): Promise<unknown> {
     try {
-      return await this.channel.call('EVALSHA', [sha, keys.length, ...keys, ...args], options);
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return this.channel.call('EVAL', [text, keys.length, ...keys, ...args], options);
+      if (!saysOf(error, (message) => message.startsWith('NOSCRIPT'))) throw error;
+      return await this.channel.call('EVAL', [this.scripts[name].text, keys.length, ...keys, ...args], options);
+    } catch (unflagged) {
+      if (this.scripts !== FLAGGED || !saysOf(unflagged, (message) => message.includes("unexpected symbol near '#'"))) throw unflagged;
+      this.scripts = plain ??= sources((text) => text.replace(/^#!.*\n/, ''));
+      return this.run(name, keys, args, options);
     }
   }
+}
+
+function saysOf(error: unknown, that: (message: string) => boolean): boolean {
+  return error instanceof Error && that(error.message);
 }
