@@ -21,8 +21,11 @@ import type { Handlers } from './server.js';
 import { ServerClock } from './server-clock.js';
 import { LocalSettledHandlers, StoredSettledHandlers } from './settled-handlers.js';
 
-/** A reply is stored before its request is settled, and nobody waits for that: it shares a call with others, and leaves the process to the next reply. */
-const SETTLE_WITHIN_MS = 2;
+/**
+ * A reply is stored before its request is settled, and nobody waits for that: it shares a call with others, and leaves this process and Redis to the
+ * next request. Should the process die meanwhile, those answered so lately are run again elsewhere; their replies are known by their numbers.
+ */
+const SETTLE_WITHIN_MS = 5;
 
 /** What Nest's Server does for it. */
 export interface ServerHooks {
