@@ -6,6 +6,7 @@ const MAX_PENDING = 100_000;
 const MAX_PENDING_BYTES = 67_108_864;
 /** The next one is on its way while the server works on this one. */
 const UNDER_WAY = 2;
+const SOON = Promise.resolve();
 
 /** Something to be sent. */
 export interface Sized {
@@ -220,11 +221,14 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
   private startSoon(): void {
     if (this.starting) return;
     this.starting = true;
-    queueMicrotask(() => {
-      this.starting = false;
-      this.start();
-    });
+    // Not queueMicrotask: it makes an async resource each time, which a lone item waits for.
+    void SOON.then(this.startNow);
   }
+
+  private readonly startNow = (): void => {
+    this.starting = false;
+    this.start();
+  };
 
   private start(): void {
     while (this.underWay < UNDER_WAY) {
