@@ -23,10 +23,10 @@ export async function verdictOf(world: FanoutWorld, load: RoomLoad, mixed: Reado
   await sleep(100); // the ledger hears of what was shown last
   const members = [...world.members];
   await Promise.all(members.map((member) => world.stop(member))).catch((error: unknown) => breaches.push(String(error)));
-  const { ttlMs, ackTimeoutMs } = world.options;
+  const { ttlMs, ackTimeoutMs, idleMs = IDLE_MS } = world.options;
   const { counts, breaches: broken } = judge({
     entries: await world.ledger.entries(), releases: (room) => world.witness.releases(room), sent: load.sent, mixed, deaths: world.deaths, killed: world.killed,
-    endAt, ttlMs, stallAllowedMs: within(world.context, ttlMs + 1_000), idleAllowedMs: within(world.context, IDLE_MS), ackTimeoutMs, roomTimeoutMs: world.roomTimeoutMs + GRACE_MS,
+    endAt, ttlMs, stallAllowedMs: within(world.context, ttlMs + 1_000), idleAllowedMs: within(world.context, idleMs), ackTimeoutMs, roomTimeoutMs: world.roomTimeoutMs + GRACE_MS,
   });
   breaches.push(...broken, ...world.leftovers());
   if (load.failures.length > 0) breaches.push(`${load.failures.length} sends failed: ${load.failures[0]}`);

@@ -18,6 +18,8 @@ export interface FanoutWorldOptions {
   readonly ttlMs: number;
   /** Of one subscriber. */
   readonly ackTimeoutMs: number;
+  /** For so long at most a room stands still without a death. Default: 1,000. */
+  readonly idleMs?: number;
   /** Default 2,000. */
   readonly commandTimeoutMs?: number;
   readonly mischief: Mischief;

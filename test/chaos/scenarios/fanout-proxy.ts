@@ -9,6 +9,12 @@ import type { Scenario } from '../scenario.js';
 const TTL_MS = 5_000;
 const ACK_TIMEOUT_MS = 20_000;
 const COMMAND_TIMEOUT_MS = 500;
+const LONGEST_HOLE_MS = 800;
+/**
+ * What an acknowledgement may cost: a hole; a deadline for the connection that was in it, and for each of four more that were opened into the next fault, since one worker's
+ * faults are about a second apart; and the pauses between tries. A room that stands longer has forgotten somebody.
+ */
+const IDLE_MS = LONGEST_HOLE_MS + 5 * COMMAND_TIMEOUT_MS + 500;
 const WORKERS = 4;
 const EVERY_MS = 250;
 
@@ -49,7 +55,7 @@ class Cuts {
         return say(`${count} subscriber connections cut by the server`);
       }
       case 'blackhole': {
-        const ms = rng.int(100, 800);
+        const ms = rng.int(100, LONGEST_HOLE_MS);
         say(`worker ${at + 1} in a black hole for ${ms} ms`);
         links.blackhole(true);
         const hole = sleep(ms).then(() => links.blackhole(false)).finally(() => this.holes.delete(hole));
@@ -70,7 +76,7 @@ export const fanoutProxy: Scenario = {
   run: (context) => {
     const { short, rng } = context;
     const seconds = context.seconds ?? (short ? 3 : 30);
-    const options = { rooms: short ? 8 : 30, ttlMs: TTL_MS, ackTimeoutMs: ACK_TIMEOUT_MS, commandTimeoutMs: COMMAND_TIMEOUT_MS, mischief: { acks: 100, stalls: 0, throws: 0, churn: false } };
+    const options = { rooms: short ? 8 : 30, ttlMs: TTL_MS, ackTimeoutMs: ACK_TIMEOUT_MS, commandTimeoutMs: COMMAND_TIMEOUT_MS, idleMs: IDLE_MS, mischief: { acks: 100, stalls: 0, throws: 0, churn: false } };
     return FanoutWorld.with(context, options, async (world) => {
       const links = await Promise.all(Array.from({ length: WORKERS }, (_, i) => Links.start(world.topology, context.seed + 10 * i)));
       try {

@@ -105,4 +105,18 @@ describe('acknowledgements that are not to be answered', () => {
     expect(await ended).toBe(true);
     expect(host.said).toEqual(['told s a:1', 'asked s a:1', 'elsewhere s a:1']);
   });
+
+  it('go another way when the connection says nothing', async () => {
+    const host = hostOf();
+    host.quiet = false;
+    host.answer = () => new Promise(() => undefined);
+    const acks = new Acknowledger(host);
+    const ended = acks.add('a', 1, [], false);
+    await vi.advanceTimersByTimeAsync(90);
+    expect(host.said).toEqual(['asked s a:1']);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(host.said).toEqual(['asked s a:1', 'elsewhere s a:1']);
+    expect(await ended).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
 });

@@ -5,6 +5,8 @@ import type { Acknowledgement, RoomStore } from './store.js';
 const MOST = 100;
 /** For so long the room's next message is waited for as the answer. */
 const PASS_MS = 50;
+/** For so long the connection on which messages come is waited for, before another is tried. Half-open, it would not say so for much longer. */
+const PATIENCE_MS = 100;
 
 interface Waiting extends Acknowledgement {
   readonly unanswered: boolean;
@@ -131,11 +133,14 @@ export class Acknowledger {
 
   private async answered(session: string, batch: readonly Waiting[]): Promise<readonly unknown[]> {
     const { host } = this;
-    try {
-      const answers = await host.call(host.store.acknowledgement(session, batch));
+    const called = host.call(host.store.acknowledgement(session, batch));
+    if (called) {
+      const answers = await new Promise<Reply | undefined>((resolve) => {
+        const late = setTimeout(() => setImmediate(resolve, undefined), PATIENCE_MS).unref();
+        called.then(resolve, () => resolve(undefined)).finally(() => clearTimeout(late));
+      });
       if (Array.isArray(answers)) return answers;
-    } catch {
-      // The connection broke, or the server does not know the script any more, or it is another server's by now.
+      // The connection broke or says nothing, or the server does not know the script any more, or it is another server's by now.
     }
     return host.store.acknowledge(session, batch);
   }
