@@ -161,7 +161,8 @@ onTopologies(BOTH, 'retention', (world) => {
     await world().consumer(stream, runs.handler());
     for (let n = 0; n < 30; n++) {
       await waitUntil(() => world().client.send(stream, { key: 'k', data: n }), { what: `there is room for ${n}` });
-      expect(await size(stream)).toBe(1);
+      // Once it is handled, a heartbeat may trim it as well.
+      expect(await size(stream)).toBeLessThanOrEqual(1);
     }
     await caughtUp(world(), stream, 1);
     expect(runs.data).toEqual(Array.from({ length: 30 }, (_, n) => n));
