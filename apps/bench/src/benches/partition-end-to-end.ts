@@ -27,6 +27,8 @@ export const partitionEndToEndBench: Bench = {
   ratios: [
     { name: 'partition end to end: over the hand-written loop', atLeast: 1.7, value: over(LOOP, 'messagesPerSecond') },
     { name: 'partition end to end: server CPU per message over the hand-written loop', atMost: 0.55, value: over(LOOP, 'serverCpuUsPerMessage') },
+    // The floor: nothing but XADD and XREAD, and a position now and then.
+    { name: 'partition end to end: server CPU per message of the XREAD loop over the hand-written loop', value: (round) => metric(round, CURSOR, 'serverCpuUsPerMessage') / metric(round, LOOP, 'serverCpuUsPerMessage') },
     { name: 'partition end to end: CPU per message of all three processes over the hand-written loop', value: over(LOOP, 'cpuUsPerMessage') },
     { name: 'partition end to end: over the XREAD loop over 16', value: over(CURSOR, 'messagesPerSecond') },
     { name: 'partition end to end: over the XREADGROUP loop over 16', value: over(GROUP, 'messagesPerSecond') },

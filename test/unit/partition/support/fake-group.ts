@@ -16,7 +16,7 @@ export class FakeGroup {
   readonly members: FakeMember[] = [];
   /** What went wrong: a live owner passed over, a plan for another generation. */
   readonly breaches: string[] = [];
-  /** Tokens that an operator has taken away: their holder is fenced, and learns it with its next look. */
+  /** Tokens that an operator has taken away: their holder is fenced, and learns it with its next look, even if it learns after that that it was to have it. */
   readonly evicted = new Set<number>();
   target = new Map<string, readonly number[]>();
   generation = 0;
@@ -172,7 +172,7 @@ export class FakeGroup {
   private rows(me: string, wanted: readonly number[], held: ReadonlyMap<number, number>): Row[] {
     const rows: Row[] = [];
     for (const [partition, owner] of this.owners) {
-      if (owner.session !== me || held.has(partition) || wanted.includes(partition)) continue;
+      if (owner.session !== me || held.get(partition) === owner.token || wanted.includes(partition)) continue;
       this.owners.set(partition, { ...owner, session: '-' });
       this.ring('free');
     }
@@ -304,7 +304,7 @@ export class FakeMember {
       this.granted.push(grant);
       for (const other of this.group.members) {
         const token = other.held.get(grant.partition);
-        if (other !== this && other.isLive && token !== undefined && !this.group.evicted.has(token)) this.group.breaches.push(`${grant.partition} granted to ${session} while ${other.session} holds it`);
+        if (other !== this && other.isLive && token !== undefined && !this.group.evicted.has(token) && !this.group.evicted.has(grant.token)) this.group.breaches.push(`${grant.partition} granted to ${session} while ${other.session} holds it`);
       }
       this.held.set(grant.partition, grant.token);
     }

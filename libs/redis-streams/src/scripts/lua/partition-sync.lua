@@ -111,12 +111,13 @@ for partition in string.gmatch(not leaving and redis.call('HGET', KEYS[7], membe
 local want = {}
 for _, partition in ipairs(wanted) do want[partition] = true end
 
--- What this session owns without knowing it, and is not to have: an answer was lost, and the target changed since.
+-- What this session owns without knowing it, or knows by an older epoch, and is not to have: an answer was lost, and the
+-- target changed since. Whoever has settled does not ask again, and nobody else would ever get it.
 local owners, list = {}, redis.call('HGETALL', KEYS[8])
 for i = 1, #list, 2 do
   local partition, session, epoch = list[i], string.match(list[i + 1], '^(%S+) (%d+)$')
   owners[partition] = { session, epoch }
-  if session == me and not held[partition] and not want[partition] then
+  if session == me and held[partition] ~= epoch and not want[partition] then
     release(partition, epoch)
     redis.pcall('PUBLISH', bell, 'free')
   end
