@@ -31,6 +31,12 @@ export interface Judgement {
   readonly breaches: string[];
 }
 
+/** Who began it, in which session, and what became of that: enough to follow one message. */
+function told(account: Account, p: number, n: number): string {
+  const runs = account.runs.get(p)?.get(n) ?? [];
+  return runs.length === 0 ? 'begun by nobody' : runs.map(({ by, session, id, at }) => `${id} begun by ${by} in ${session}, ${account.sessions.get(session)?.state ?? 'unknown'}, at ${at}`).join('; ');
+}
+
 /**
  * A pure count over the ledger, without clocks: of the sessions that ran a message at most one may have been in order to
  * the end; every other must have been lost, and each lost one may leave so many messages to others and no more.
@@ -58,7 +64,7 @@ export function judge(account: Account, { perSession, killed, tolerated = [], pr
       else if (there) counts.keptUnhandled++;
       if ((flag & RESOLVED) !== 0) {
         counts.resolved++;
-        if (!there) add('lost', `${p}#${n}`);
+        if (!there) add('lost', `${p}#${n} (${told(account, p, n)})`);
       } else if ((flag & UNSENT) !== 0) {
         counts.unsent++;
         if (there) add('storedThoughUnsent', `${p}#${n}`);
@@ -77,8 +83,8 @@ export function judge(account: Account, { perSession, killed, tolerated = [], pr
       if (sessions.size < runs.length) add('rerunsBySameSession', `${unit} by ${runs.map(({ by }) => by).join(' ')}`);
       const sound = [...sessions].filter((session) => !isLost(session));
       if (sound.length > 1) add('rerunsWithoutLoss', `${unit} by ${sound.join(' and ')}`);
-      // Where all are lost, the last one may have finished it.
-      const finished = sound.length === 0 ? runs.at(-1)!.session : undefined;
+      // Where all are lost, the last one may have finished it: the one that began last. Of a paused process what it wrote down may come late.
+      const finished = sound.length === 0 ? runs.reduce((last, run) => (run.at >= last.at ? run : last)).session : undefined;
       for (const session of sessions) if (isLost(session) && session !== finished) left.set(session, (left.get(session) ?? 0) + 1);
     }
   }
@@ -87,7 +93,11 @@ export function judge(account: Account, { perSession, killed, tolerated = [], pr
   const breaches = found.breaches();
   if (!tolerated.includes('rerunsWithoutLoss')) {
     if (counts.reruns > losses * perSession) breaches.push(`${counts.reruns} re-runs for ${losses} lost sessions that may leave ${perSession} each`);
-    if (leftByOne > perSession) breaches.push(`one lost session left ${leftByOne} messages to be run again; it may hold ${perSession}`);
+    if (leftByOne > perSession) {
+      const [worst] = [...left].find(([, count]) => count === leftByOne)!;
+      const units = [...account.runs].flatMap(([p, all]) => [...all].filter(([, runs]) => runs.length > 1 && runs.some(({ session }) => session === worst)).map(([n]) => `${p}#${n}: ${told(account, p, n)}`));
+      breaches.push(`one lost session left ${leftByOne} messages to be run again; it may hold ${perSession}: ${units.join('\n      ')}`);
+    }
   }
   const { reruns, ...rest } = counts;
   const kinds: Record<string, number> = {};
