@@ -61,6 +61,19 @@ describe('Deadlines', () => {
     expect(vi.getTimerCount()).toBe(0);
   }));
 
+  it('have one timer, also when what is said about one that was late begins another', () => inFakeTime(async () => {
+    const deadlines = new Deadlines(1_000);
+    const begun: Array<Promise<unknown>> = [];
+    const late = expect(deadlines.watch(never(), () => {
+      begun.push(deadlines.watch(Promise.resolve(5), () => new Error('late')));
+      return new Error('first');
+    })).rejects.toThrow('first');
+    await vi.advanceTimersByTimeAsync(1_001);
+    await late;
+    expect(await Promise.all(begun)).toEqual([5]);
+    expect(vi.getTimerCount()).toBe(1);
+  }));
+
   it('keep the process while something is waited for, and only then', async () => {
     const deadlines = new Deadlines(60_000);
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;

@@ -69,6 +69,8 @@ export class Deadlines {
   }
 
   private arm(ms: number): void {
+    // Who is told that something was late may have begun something, which has set the timer.
+    clearTimeout(this.timer);
     // One turn after the timer, as above.
     this.timer = setTimeout(() => setImmediate(() => this.look()), ms);
   }
