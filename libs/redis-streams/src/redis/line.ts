@@ -129,12 +129,19 @@ export class Line {
   private write(text: string, verb: Verb | undefined, left: number): Promise<Reply> {
     if (this.ended) return Promise.reject(new ConnectionError('the subscriber connection ended'));
     return new Promise((resolve, reject) => {
-      if (this.hushed) this.expect(undefined, 1, ignore, ignore);
+      if (this.hushed) this.expect(undefined, 1, this.answersAgain, this.refusesToAnswer);
       this.expect(verb, left, resolve, reject);
       this.socket.write(this.hushed ? ANSWER + text : text);
       this.hushed = false;
     });
   }
+
+  /** Anything else answers what was to have none: it was not kept back, and each answer from here on would be taken for another's. */
+  private readonly answersAgain = (reply: Reply): void => {
+    if (reply !== 'OK') this.end('an answer that was not to be');
+  };
+
+  private readonly refusesToAnswer = (error: Error): void => this.end(error.message);
 
   private expect(verb: Verb | undefined, left: number, resolve: Waiting['resolve'], reject: Waiting['reject']): void {
     this.waiting.push({ verb, left, since: performance.now(), resolve, reject });
@@ -204,5 +211,3 @@ export class Line {
 function encode(args: readonly string[]): string {
   return `*${args.length}\r\n${args.map(bulk).join('')}`;
 }
-
-function ignore(): void {}
