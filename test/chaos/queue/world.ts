@@ -177,6 +177,19 @@ export class QueueWorld {
     return count;
   }
 
+  /** Reads the dead letters, past the library, and enters them. @returns their reasons */
+  async readDead(queue = QUEUE): Promise<string[]> {
+    const reasons: string[] = [];
+    for (const { dead } of this.keys(queue)) {
+      for (const [, fields] of await this.redis.xrange(dead, '-', '+')) {
+        const { p, n } = JSON.parse(fields[fields.indexOf('entry.data') + 1] ?? '{}') as Task;
+        this.account.found(p, n);
+        reasons.push(fields[fields.indexOf('reason') + 1] ?? '');
+      }
+    }
+    return reasons;
+  }
+
   /** What consumers of the queue hold, and who they are, when everything is handled: nothing. */
   async pending(queue = QUEUE): Promise<number> {
     let count = 0;

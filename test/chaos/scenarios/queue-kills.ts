@@ -90,18 +90,22 @@ export const queueKills: Scenario = {
     const pending = await world.pending();
     const breaches = await world.stopConsumers();
     const kept = await world.readQueue();
+    // A message whose process was killed under it again and again is taken for the cause: that is a promise too, and no loss.
+    const letters = await world.readDead();
     const { counts, breaches: broken } = world.judge();
     breaches.push(...broken);
     await Promise.all(world.producers.map((producer) => producer.stop())).catch((error: unknown) => breaches.push(String(error)));
     if (counts['resolved'] !== load.total * PRODUCERS) breaches.push(`${counts['resolved']} of ${load.total * PRODUCERS} sends resolved`);
     if (pending > 0) breaches.push(`${pending} messages are pending when all is handled`);
     if (kept > 0) breaches.push(`${kept} messages are kept in the queue when all is handled`);
+    const others = letters.filter((reason) => reason !== 'crashed');
+    if (others.length > 0) breaches.push(`${others.length} messages were given up for no reason of theirs: ${others.slice(0, 3).join(', ')}`);
     const { tried, accepted } = faults.zombies;
     if (accepted.length > 0) breaches.push(`what was sent in the name of a dead session was accepted ${accepted.length} times: ${accepted.slice(0, 3).join('; ')}`);
     if (faults.failures.length > 0) breaches.push(`faults or starts failed: ${faults.failures.slice(0, 3).join('; ')}`);
     breaches.push(...world.leftovers());
     return {
-      verdict: { ...counts, ...faults.counts, runs: world.account.runCount, acks: world.account.acks, pending, kept, zombieSettles: tried, zombieAccepted: accepted.length, drainedMs, troubles: world.troubles().length },
+      verdict: { ...counts, ...faults.counts, runs: world.account.runCount, acks: world.account.acks, pending, kept, parked: letters.length, zombieSettles: tried, zombieAccepted: accepted.length, drainedMs, troubles: world.troubles().length },
       breaches,
     };
   }),
