@@ -119,4 +119,17 @@ describe('acknowledgements that are not to be answered', () => {
     expect(await ended).toBe(true);
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  it('wait longer where answers take long', async () => {
+    const host = hostOf();
+    host.quiet = false;
+    host.answer = () => new Promise((resolve) => setTimeout(resolve, 150, [1]));
+    const acks = new Acknowledger(host);
+    for (let turn = 1; turn <= 3; turn++) {
+      const ended = acks.add('a', turn, [], false);
+      await vi.advanceTimersByTimeAsync(200);
+      expect(await ended).toBe(true);
+    }
+    expect(host.said).toEqual(['asked s a:1', 'elsewhere s a:1', 'asked s a:2', 'asked s a:3']);
+  });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import type { CommandChannel } from '../../../libs/redis-streams/dist/redis/command-channel.js';
 import { fieldsOf, streamsOf } from '../../../libs/redis-streams/dist/redis/compat.js';
@@ -136,5 +137,23 @@ describe('ScriptRunner', () => {
     expect(sent).toEqual(['EVALSHA', 'EVAL', 'EVALSHA']);
     const failing = new ScriptRunner({ call: async () => { throw new Error('WRONGTYPE x'); } } as unknown as CommandChannel);
     await expect(failing.run('heartbeat', [], [])).rejects.toThrow('WRONGTYPE');
+  });
+
+  it('calls that begin together on a server without script flags all find out', async () => {
+    const known = new Set<string>();
+    const channel = {
+      call: async (command: string, [text]: readonly string[]) => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        if (command === 'EVALSHA') {
+          if (known.has(text!)) return 'ok';
+          throw new Error('NOSCRIPT No matching script.');
+        }
+        if (text!.startsWith('#!')) throw new Error("ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'");
+        known.add(createHash('sha1').update(text!).digest('hex'));
+        return 'ok';
+      },
+    } as unknown as CommandChannel;
+    const runner = new ScriptRunner(channel);
+    expect(await Promise.all([runner.run('heartbeat', [], []), runner.run('join', [], []), runner.run('register', [], [])])).toEqual(['ok', 'ok', 'ok']);
   });
 });

@@ -5,8 +5,12 @@ import type { Acknowledgement, RoomStore } from './store.js';
 const MOST = 100;
 /** For so long the room's next message is waited for as the answer. */
 const PASS_MS = 50;
-/** For so long the connection on which messages come is waited for, before another is tried. Half-open, it would not say so for much longer. */
+/**
+ * For so long the connection on which messages come is waited for, before another is tried: half-open, it would not say so for
+ * much longer. Where answers take long, so many times what the last one took.
+ */
 const PATIENCE_MS = 100;
+const PATIENCE = 4;
 
 interface Waiting extends Acknowledgement {
   readonly unanswered: boolean;
@@ -39,6 +43,7 @@ export class Acknowledger {
   /** By room: said, and not known to be heard. */
   private readonly unanswered = new Map<string, Waiting>();
   private watchdog: NodeJS.Timeout | undefined;
+  private answerMs = 0;
 
   constructor(private readonly host: AcknowledgerHost) {}
 
@@ -135,9 +140,16 @@ export class Acknowledger {
     const { host } = this;
     const called = host.call(host.store.acknowledgement(session, batch));
     if (called) {
+      const since = performance.now();
       const answers = await new Promise<Reply | undefined>((resolve) => {
-        const late = setTimeout(() => setImmediate(resolve, undefined), PATIENCE_MS).unref();
-        called.then(resolve, () => resolve(undefined)).finally(() => clearTimeout(late));
+        const late = setTimeout(() => setImmediate(resolve, undefined), Math.max(PATIENCE_MS, PATIENCE * this.answerMs)).unref();
+        called.then(
+          (answer) => {
+            this.answerMs = performance.now() - since;
+            resolve(answer);
+          },
+          () => resolve(undefined),
+        ).finally(() => clearTimeout(late));
       });
       if (Array.isArray(answers)) return answers;
       // The connection broke or says nothing, or the server does not know the script any more, or it is another server's by now.

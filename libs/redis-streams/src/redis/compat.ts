@@ -36,9 +36,11 @@ let added: WireArguments | undefined;
 export function sendWithMore(client: Client, command: string, args: readonly Argument[], more: WireArguments): Promise<unknown> {
   if (!hooked.has(client)) hook(client);
   added = more;
-  const answer = send(client, false, command, args);
-  added = undefined;
-  return answer;
+  try {
+    return send(client, false, command, args);
+  } finally {
+    added = undefined;
+  }
 }
 
 function hook(client: Client): void {

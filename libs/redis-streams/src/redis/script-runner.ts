@@ -44,16 +44,18 @@ export class ScriptRunner {
 
   /** Chained, not awaited: it is the way of every message and every reply, and each async function is a promise and two turns more. */
   run(name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions = {}): Promise<unknown> {
-    const { sha } = this.scripts[name];
-    return this.channel.call('EVALSHA', [sha, keys.length, ...keys, ...args], options).catch((error: unknown) => this.again(error, name, keys, args, options));
+    const { scripts } = this;
+    const { sha } = scripts[name];
+    return this.channel.call('EVALSHA', [sha, keys.length, ...keys, ...args], options).catch((error: unknown) => this.again(error, scripts, name, keys, args, options));
   }
 
-  private async again(error: unknown, name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions): Promise<unknown> {
+  private async again(error: unknown, scripts: typeof FLAGGED, name: ScriptName, keys: readonly string[], args: readonly Argument[], options: CallOptions): Promise<unknown> {
     try {
       if (!saysOf(error, (message) => message.startsWith('NOSCRIPT'))) throw error;
-      return await this.channel.call('EVAL', [this.scripts[name].text, keys.length, ...keys, ...args], options);
+      return await this.channel.call('EVAL', [scripts[name].text, keys.length, ...keys, ...args], options);
     } catch (unflagged) {
-      if (this.scripts !== FLAGGED || !saysOf(unflagged, (message) => message.includes("unexpected symbol near '#'"))) throw unflagged;
+      // Others that began with the same text may have learned it meanwhile.
+      if (scripts !== FLAGGED || !saysOf(unflagged, (message) => message.includes("unexpected symbol near '#'"))) throw unflagged;
       this.scripts = plain ??= sources((text) => text.replace(/^#!.*\n/, ''));
       return this.run(name, keys, args, options);
     }

@@ -12,7 +12,7 @@ local session, count, replies, finished = ARGV[2], (#KEYS - 3) / 3, {}, nil
 -- every room comes by here. Answers false, and has changed nothing, where there is more to do.
 local function advance(at, turn)
   local room = redis.call('HMGET', KEYS[at], 'number', 'sync', 'noted', 'sender', 'ejected', 'who')
-  if room[4] or room[5] or room[6] then return false end
+  if not room[2] or room[4] or room[5] or room[6] then return false end
   local first = redis.call('ZPOPMIN', KEYS[at + 1])
   local entry, priority = first[1], first[2]
   if not entry then return false end
