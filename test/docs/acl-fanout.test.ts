@@ -64,6 +64,11 @@ describe('the ACL users of docs/operations.md for rooms', () => {
     await second.fanout().join('game.1', () => undefined);
     expect(await rooms.send('game.1', 'd', { await: 'acked' })).toMatchObject({ acknowledged: 2, ejected: [] });
     await rooms.sendOutOfBand('game.1', 'e');
+    // Messages that follow each other fast enough for acknowledgements without answers.
+    await waitUntil(async () => {
+      await Promise.all(Array.from({ length: 100 }, (_, i) => rooms.send('game.1', i, { await: 'acked' })));
+      return (await used()).has('client|reply');
+    }, { what: 'a brisk room' });
 
     // Who fails, and one that another has to wait for; a local subscriber that leaves with an async one beside it.
     const failing = await second.fanout().join('failing', () => Promise.reject(new Error('refused')), { onFailure: 'eject' });
