@@ -1,4 +1,6 @@
+import { RedisStreamsEngine } from 'nestjs-redis-streams';
 import { expect, it } from 'vitest';
+import { startRedis } from '../../support/redis-server.js';
 import { waitUntil } from '../../support/wait.js';
 import { Seen } from './support/handlers.js';
 import { keysOf } from './support/keys.js';
@@ -83,8 +85,6 @@ onTopologies(['standalone'], 'acknowledgements that nobody answers', (world) => 
 });
 
 it('a user without the right to ask for no answers gets them all', async () => {
-  const { startRedis } = await import('../../support/redis-server.js');
-  const { RedisStreamsEngine } = await import('nestjs-redis-streams');
   const redis = await startRedis();
   await redis.cli('ACL', 'SETUSER', 'plain', 'on', '>secret', '~*', '&*', '+@all', '-client|reply');
   const errors: Error[] = [];

@@ -1,4 +1,6 @@
+import { ConnectionError } from '../errors/index.js';
 import type { Reply } from '../kernel/resp-reader.js';
+import { withDeadline } from '../redis/deadline.js';
 import type { Acknowledgement, RoomStore } from './store.js';
 
 /** Acknowledgements in one script call. */
@@ -95,17 +97,17 @@ export class Acknowledger {
       this.passed(ack.room);
       this.unanswered.set(ack.room, ack);
     }
-    this.watchdog ??= this.watch(PASS_MS);
+    this.watchdog ??= this.watch();
     return true;
   }
 
   /** One timer, however many rooms. */
-  private watch(ms: number): NodeJS.Timeout {
+  private watch(): NodeJS.Timeout {
     return setTimeout(() => {
       this.watchdog = undefined;
       // One turn later: when this process was stalled, the messages may wait in the socket.
       setImmediate(() => this.ask(performance.now() - PASS_MS));
-    }, ms).unref();
+    }, PASS_MS).unref();
   }
 
   /** Says again what was said by then, for an answer. */
@@ -117,7 +119,7 @@ export class Acknowledger {
       overdue.push(ack);
     }
     for (let i = 0; i < overdue.length; i += MOST) this.call(overdue.slice(i, i + MOST));
-    if (this.unanswered.size > 0) this.watchdog ??= this.watch(PASS_MS);
+    if (this.unanswered.size > 0) this.watchdog ??= this.watch();
   }
 
   private call(batch: readonly Waiting[]): void {
@@ -138,20 +140,13 @@ export class Acknowledger {
 
   private async answered(session: string, batch: readonly Waiting[]): Promise<readonly unknown[]> {
     const { host } = this;
+    const since = performance.now();
     const called = host.call(host.store.acknowledgement(session, batch));
-    if (called) {
-      const since = performance.now();
-      const answers = await new Promise<Reply | undefined>((resolve) => {
-        const late = setTimeout(() => setImmediate(resolve, undefined), Math.max(PATIENCE_MS, PATIENCE * this.answerMs)).unref();
-        called.then(
-          (answer) => {
-            this.answerMs = performance.now() - since;
-            resolve(answer);
-          },
-          () => resolve(undefined),
-        ).finally(() => clearTimeout(late));
-      });
+    called?.then(() => (this.answerMs = performance.now() - since), () => undefined);
+    try {
+      const answers = called && (await withDeadline(called, Math.max(PATIENCE_MS, PATIENCE * this.answerMs), () => new ConnectionError('no answer to an acknowledgement')));
       if (Array.isArray(answers)) return answers;
+    } catch {
       // The connection broke or says nothing, or the server does not know the script any more, or it is another server's by now.
     }
     return host.store.acknowledge(session, batch);

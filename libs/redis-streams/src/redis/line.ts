@@ -9,6 +9,8 @@ import { bulk } from './wire.js';
 /** From here on the server is to answer nothing, or everything again. */
 const ANSWER_NOTHING = encode(['CLIENT', 'REPLY', 'OFF']);
 const ANSWER = encode(['CLIENT', 'REPLY', 'ON']);
+/** Commands by which it is tried. */
+const PROBES = 4;
 
 type Verb = 'ssubscribe' | 'subscribe' | 'sunsubscribe' | 'unsubscribe';
 
@@ -114,15 +116,15 @@ export class Line {
   /** Finds out whether the server leaves out answers when asked to, and this user may ask. */
   private tryToHush(): void {
     this.hushes = false;
-    let answers = 0;
-    const answered = (reply: Reply): void => {
-      answers++;
-      if (answers !== 2 || !Array.isArray(reply) || !reply.includes('server')) return;
-      // The answers to "answer again" and to HELLO; where it is refused, or ignored, there are four.
-      this.waiting.splice(0, 2);
-      this.hushes = true;
+    const answers: unknown[] = [];
+    const answered = (reply: unknown): void => {
+      answers.push(reply);
+      if (!Array.isArray(reply) || !reply.includes('server')) return;
+      // HELLO's, the last. Before it only the one to "answer again"; more where it is refused or ignored.
+      this.waiting.splice(0, PROBES - answers.length);
+      this.hushes = answers.length === 2 && answers[0] === 'OK';
     };
-    for (let i = 0; i < 4; i++) this.expect(undefined, 1, answered, () => void answers++);
+    for (let i = 0; i < PROBES; i++) this.expect(undefined, 1, answered, answered);
     this.socket.write(ANSWER_NOTHING + encode(['TIME']) + ANSWER + encode(['HELLO']));
   }
 
