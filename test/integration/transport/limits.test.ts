@@ -1,19 +1,14 @@
 import { Controller } from '@nestjs/common';
-import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import { MessagePattern, Payload } from '@nestjs/microservices';
 import type { RedisStreamsClient } from 'nestjs-redis-streams/transport';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ask, failureOf, Net, waitUntil } from './support/net.js';
+import { seen, SeeingEvents } from './support/seeing.js';
 
 const net = new Net();
-let seen: unknown[] = [];
-beforeEach(() => void (seen = []));
 
 @Controller()
-class Handlers {
-  @EventPattern<unknown>('event')
-  event(@Payload() data: unknown): void {
-    seen.push(data);
-  }
+class Handlers extends SeeingEvents {
   @MessagePattern('size')
   size(@Payload() data: unknown): number {
     return JSON.stringify(data).length;

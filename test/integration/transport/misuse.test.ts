@@ -3,19 +3,14 @@ import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import { RedisStreamsEngine } from 'nestjs-redis-streams';
 import { RedisStreamsClient, streamOptions } from 'nestjs-redis-streams/transport';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ask, failureOf, Net, waitUntil } from './support/net.js';
+import { seen, SeeingEvents } from './support/seeing.js';
 
 const net = new Net();
-let seen: unknown[] = [];
-beforeEach(() => void (seen = []));
 
 @Controller()
-class Handlers {
-  @EventPattern<unknown>('event')
-  event(@Payload() data: unknown): void {
-    seen.push(data);
-  }
+class Handlers extends SeeingEvents {
   @MessagePattern('double')
   double(@Payload() n: number): number {
     seen.push(n);
