@@ -3,11 +3,12 @@ import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import { RedisStreamsEngine } from 'nestjs-redis-streams';
 import { RedisStreamsClient, streamOptions } from 'nestjs-redis-streams/transport';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ask, failureOf, Net, waitUntil } from './support/net.js';
 import { seen, SeeingEvents } from './support/seeing.js';
 
 const net = new Net();
+beforeEach(() => void (seen.length = 0));
 
 @Controller()
 class Handlers extends SeeingEvents {
