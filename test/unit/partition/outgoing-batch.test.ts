@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { shardKeys } from '../../../libs/redis-streams/dist/keys/partition-keys.js';
 import { Outgoing } from '../../../libs/redis-streams/dist/partition/encode.js';
 import { OutgoingBatch } from '../../../libs/redis-streams/dist/partition/outgoing-batch.js';
+import { WireRoom } from '../../../libs/redis-streams/dist/redis/wire-room.js';
 import { bulk } from '../../../libs/redis-streams/dist/redis/wire.js';
 
 const keys = shardKeys('payments', 0);
@@ -12,7 +13,7 @@ const message = fc.tuple(fc.constantFrom('k', 'ключ'), fc.json(), fc.oneof({
 describe('OutgoingBatch of partitions', () => {
   it('two arguments a message while none has headers, three as soon as one has; each has its place among the streams', () => {
     fc.assert(fc.property(fc.array(message, { maxLength: 150 }), (messages) => {
-      const batch = new OutgoingBatch(keys, 0);
+      const batch = new OutgoingBatch(keys, new WireRoom());
       for (const each of messages) batch.add(each);
       const width = messages.some(({ headers }) => headers !== '') ? 3 : 2;
       const expected = messages.flatMap(({ key, data, headers }) => [key, data, headers].slice(0, width));

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Outgoing } from '../../../libs/redis-streams/dist/queue/encode.js';
 import { OutgoingBatch } from '../../../libs/redis-streams/dist/queue/outgoing-batch.js';
+import { WireRoom } from '../../../libs/redis-streams/dist/redis/wire-room.js';
 import { bulk } from '../../../libs/redis-streams/dist/redis/wire.js';
 
 const rarely = (text: string): fc.Arbitrary<string> => fc.oneof({ weight: 6, arbitrary: fc.constant('') }, { weight: 1, arbitrary: fc.constant(text) });
@@ -10,7 +11,7 @@ const message = fc.tuple(fc.json(), rarely('k'), rarely('{"a":"ü"}'), rarely('i
 describe('OutgoingBatch of a queue', () => {
   it('one argument a message while all are plain, five as soon as one is not, also for those before it', () => {
     fc.assert(fc.property(fc.array(message, { maxLength: 30 }), (messages) => {
-      const batch = new OutgoingBatch(0);
+      const batch = new OutgoingBatch(new WireRoom());
       for (const each of messages) batch.add(each);
       const plain = messages.every((each) => each.plain);
       const expected = messages.flatMap(({ key, headers, id, delay, data }) => (plain ? [data] : [key, headers, id, delay, data]));

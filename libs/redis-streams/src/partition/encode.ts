@@ -1,5 +1,6 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
+import { hasControls } from '../kernel/characters.js';
 import { describe } from '../keys/names.js';
 import type { OutgoingMessage } from './types.js';
 
@@ -57,13 +58,8 @@ function problemsOf(message: OutgoingMessage, partitions: number, path: string):
 
 function isKey(key: unknown): key is string | undefined {
   if (key === undefined) return true;
-  if (typeof key !== 'string' || key.length > MAX_KEY_LENGTH) return false;
-  // Control characters (Unicode Cc) are refused in keys, and one of them stands for no key.
-  for (let i = 0; i < key.length; i++) {
-    const code = key.charCodeAt(i);
-    if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return false;
-  }
-  return true;
+  // Control characters are refused, and one of them stands for no key.
+  return typeof key === 'string' && key.length <= MAX_KEY_LENGTH && !hasControls(key);
 }
 
 function isHeaders(headers: unknown): boolean {

@@ -1,4 +1,5 @@
 import type { ShardKeys } from '../keys/partition-keys.js';
+import type { WireRoom } from '../redis/wire-room.js';
 import { WireWriter } from '../redis/wire-writer.js';
 import type { Outgoing } from './encode.js';
 
@@ -20,9 +21,9 @@ export class OutgoingBatch {
 
   constructor(
     private readonly keys: ShardKeys,
-    expected: number,
+    room: WireRoom,
   ) {
-    this.more = new WireWriter(expected);
+    this.more = new WireWriter(room);
   }
 
   /** Two characters a message. */

@@ -4,6 +4,7 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { NumberedBatches, type BatchHead } from '../redis/numbered-batches.js';
 import { Failed, Outbox, type Batch } from '../redis/outbox.js';
+import { WireRoom } from '../redis/wire-room.js';
 import type { Outgoing } from './encode.js';
 import { OutgoingBatch } from './outgoing-batch.js';
 import type { KnownStream } from './registration.js';
@@ -15,8 +16,7 @@ export class ShardProducer {
   private readonly batches: NumberedBatches<OutgoingBatch, SentMessage>;
   private readonly keys: ShardKeys;
   private readonly record: string;
-  /** Bytes of the last batch. */
-  private expected = 0;
+  private readonly room = new WireRoom();
 
   constructor(
     private readonly redis: RedisConnection,
@@ -33,7 +33,7 @@ export class ShardProducer {
       run: (messages, head) => this.run(messages, head),
       settle: (batch, answers) => this.settle(batch, answers),
     });
-    this.outbox = new Outbox(`producer of "${stream.stream}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.keys, this.expected));
+    this.outbox = new Outbox(`producer of "${stream.stream}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.keys, this.room));
   }
 
   /** Refuses new messages, sends what is waiting, lets its record expire. */
@@ -44,7 +44,6 @@ export class ShardProducer {
 
   private async run({ streams, width, places, more }: OutgoingBatch, head: BatchHead): Promise<string> {
     const { maxEntries, whenFull } = this.stream;
-    this.expected = more.length;
     return (await this.redis.scripts.run('partition-produce', [this.record, this.keys.dropped, ...streams], [...head, maxEntries, whenFull, width, places], { more })) as string;
   }
 

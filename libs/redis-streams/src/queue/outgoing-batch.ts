@@ -1,3 +1,4 @@
+import type { WireRoom } from '../redis/wire-room.js';
 import { WireWriter } from '../redis/wire-writer.js';
 import type { Outgoing } from './encode.js';
 
@@ -10,8 +11,8 @@ export class OutgoingBatch {
   width = PLAIN;
   readonly more: WireWriter;
 
-  constructor(expected: number) {
-    this.more = new WireWriter(expected);
+  constructor(room: WireRoom) {
+    this.more = new WireWriter(room);
   }
 
   add(message: Outgoing): void {

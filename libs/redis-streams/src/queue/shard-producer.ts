@@ -3,6 +3,7 @@ import { NumberedBatches, type BatchHead } from '../redis/numbered-batches.js';
 import { Outbox, type Batch, type Budget } from '../redis/outbox.js';
 import type { ReplicatedChannel } from '../redis/replicated-channel.js';
 import { ScriptRunner } from '../redis/script-runner.js';
+import { WireRoom } from '../redis/wire-room.js';
 import type { Outgoing } from './encode.js';
 import { OutgoingBatch } from './outgoing-batch.js';
 import type { ResolvedQueueProducer } from './producer-options.js';
@@ -19,8 +20,7 @@ export class ShardProducer {
   private readonly rest: readonly [dedupeMs: number, producer: string, bell: string];
   private readonly replicated: ReplicatedChannel | undefined;
   private readonly scripts: ScriptRunner;
-  /** Bytes of the last batch. */
-  private expected = 0;
+  private readonly room = new WireRoom();
 
   constructor(
     redis: RedisConnection,
@@ -44,7 +44,7 @@ export class ShardProducer {
       run: (messages, head) => this.run(messages, head),
       settle: (batch, answers) => this.settle(batch, answers),
     });
-    this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.expected), { budget, countUnderWay: true });
+    this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.room), { budget, countUnderWay: true });
   }
 
   /** After the last flush: lets the record expire. */
@@ -61,7 +61,6 @@ export class ShardProducer {
   }
 
   private async run({ width, more }: OutgoingBatch, head: BatchHead): Promise<string> {
-    this.expected = more.length;
     return (await this.scripts.run('queue-produce', this.names, [...head, width, ...this.rest], { more })) as string;
   }
 

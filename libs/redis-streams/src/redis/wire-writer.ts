@@ -1,15 +1,14 @@
 import { Buffer } from 'node:buffer';
+import { writeAscii } from '../kernel/characters.js';
+import { WireRoom } from './wire-room.js';
 import type { WireArguments } from './wire.js';
 
-/** Room for the arguments that the client library writes in front of these. */
-const HEAD = 640;
-const SMALLEST = 1_024;
-/** To begin with: what was large once is mostly not so again. */
-const LARGEST = 262_144;
 /** What each UTF-16 unit of a string needs at most. */
 const MOST_BYTES = 3;
 /** Of longer strings it is worth asking what they need. */
 const LONG = 1_024;
+/** From here on the runtime writes a text faster. */
+const SHORT = 32;
 /** `$`, the length, two line ends. */
 const AROUND = 16;
 const DOLLAR = '$'.charCodeAt(0);
@@ -25,49 +24,52 @@ const EMPTY = Buffer.from('$0\r\n\r\n');
 export class WireWriter implements WireArguments {
   count = 0;
   private buffer: Buffer;
-  private end = HEAD;
+  /** Where these begin: what is in front of it is kept for the head. */
+  private readonly start: number;
+  private end: number;
   private headed = false;
 
-  /** @param expected bytes, about: as many as the last one took */
-  constructor(expected = 0) {
-    this.buffer = Buffer.allocUnsafe(HEAD + Math.min(Math.max(SMALLEST, expected), LARGEST));
+  constructor(private readonly room = new WireRoom()) {
+    this.start = this.end = room.head;
+    this.buffer = Buffer.allocUnsafe(room.head + room.bytes);
   }
 
   get bytes(): Buffer {
-    return this.buffer.subarray(HEAD, this.end);
-  }
-
-  get length(): number {
-    return this.end - HEAD;
+    return this.buffer.subarray(this.start, this.end);
   }
 
   add(text: string): void {
     const { length } = text;
+    if (length < SHORT && this.addAscii(text)) return;
     this.reserve((length > LONG ? Buffer.byteLength(text) : length * MOST_BYTES) + AROUND);
     const { buffer, end } = this;
     // Nearly always as many bytes as characters, so that nothing is counted twice.
     const assumed = digitsOf(length);
-    let from = end + 1 + assumed + 2;
+    const from = end + 1 + assumed + 2;
     const bytes = buffer.write(text, from);
     const digits = bytes === length ? assumed : digitsOf(bytes);
-    if (digits !== assumed) buffer.copyWithin((from += digits - assumed), end + 1 + assumed + 2, end + 1 + assumed + 2 + bytes);
-    buffer[end] = DOLLAR;
-    for (let at = end + digits, rest = bytes; at > end; at--, rest = Math.trunc(rest / 10)) buffer[at] = ZERO + (rest % 10);
-    buffer[from - 2] = CR;
-    buffer[from - 1] = LF;
-    buffer[from + bytes] = CR;
-    buffer[from + bytes + 1] = LF;
-    this.end = from + bytes + 2;
-    this.count++;
+    if (digits !== assumed) buffer.copyWithin(from + digits - assumed, end + 1 + assumed + 2, end + 1 + assumed + 2 + bytes);
+    this.frame(bytes, digits);
+  }
+
+  /** Answers false when it is none. */
+  private addAscii(text: string): boolean {
+    const { length } = text;
+    this.reserve(length + AROUND);
+    const { buffer } = this;
+    const digits = length < 10 ? 1 : 2;
+    if (!writeAscii(text, buffer, this.end + 1 + digits + 2)) return false;
+    this.frame(length, digits);
+    return true;
   }
 
   /** Puts empty arguments around every group of `width` that is there. */
   widen(width: number, before: number, after: number): void {
-    const { buffer: old, end: oldEnd, count } = this;
+    const { buffer: old, start, end: oldEnd, count } = this;
     this.buffer = Buffer.allocUnsafe(oldEnd + (count / width) * (before + after) * EMPTY.length);
-    this.end = HEAD;
+    this.end = start;
     this.count = count + (count / width) * (before + after);
-    for (let from = HEAD; from < oldEnd; ) {
+    for (let from = start; from < oldEnd; ) {
       let to = from;
       for (let i = 0; i < width; i++) to = argumentEnd(old, to);
       this.empties(before);
@@ -79,11 +81,27 @@ export class WireWriter implements WireArguments {
 
   /** The first time the head goes into the room kept for it. Later the first may still be on its way out: it is left alone. */
   behind(head: string): Buffer {
+    const { room, start, buffer } = this;
     const length = Buffer.byteLength(head);
-    if (this.headed || length > HEAD) return Buffer.concat([Buffer.from(head), this.bytes]);
+    room.took(length, this.end - start);
+    if (this.headed || length > start) return Buffer.concat([Buffer.from(head), this.bytes]);
     this.headed = true;
-    this.buffer.write(head, HEAD - length);
-    return this.buffer.subarray(HEAD - length, this.end);
+    buffer.write(head, start - length);
+    return buffer.subarray(start - length, this.end);
+  }
+
+  /** Length and line ends around the `bytes` that stand there. */
+  private frame(bytes: number, digits: number): void {
+    const { buffer, end } = this;
+    const from = end + 1 + digits + 2;
+    buffer[end] = DOLLAR;
+    for (let at = end + digits, rest = bytes; at > end; at--, rest = Math.trunc(rest / 10)) buffer[at] = ZERO + (rest % 10);
+    buffer[from - 2] = CR;
+    buffer[from - 1] = LF;
+    buffer[from + bytes] = CR;
+    buffer[from + bytes + 1] = LF;
+    this.end = from + bytes + 2;
+    this.count++;
   }
 
   private empties(count: number): void {
@@ -94,7 +112,7 @@ export class WireWriter implements WireArguments {
     const { buffer, end } = this;
     if (end + bytes <= buffer.length) return;
     this.buffer = Buffer.allocUnsafe(Math.max(buffer.length * 2, end + bytes));
-    buffer.copy(this.buffer, HEAD, HEAD, end);
+    buffer.copy(this.buffer, this.start, this.start, end);
   }
 }
 
