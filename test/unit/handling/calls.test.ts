@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Calls, type Call } from '../../../libs/redis-streams/dist/handling/calls.js';
 import { footprint } from '../kernel/support/window-model.js';
@@ -12,7 +13,7 @@ function calls(onExpired: (delivery: Call) => void = () => undefined) {
     onExpired(delivery);
   });
   const begin = (): Call & { reason?: Error } => {
-    const told = { over: false, startedAt: performance.now(), reason: undefined as Error | undefined, abort: (reason: Error) => void (told.reason = reason) };
+    const told = { over: false, index: -1, startedAt: performance.now(), reason: undefined as Error | undefined, abort: (reason: Error) => void (told.reason = reason) };
     const delivery = told as unknown as Call & { reason?: Error };
     made.begin(delivery);
     return delivery;
@@ -195,5 +196,23 @@ describe('Calls', () => {
       c.left();
       expect(await c.settled(100)).toBe(true);
     });
+  });
+
+  it('forgets those that are closed, in whatever order, and no other', async () => {
+    await fc.assert(fc.asyncProperty(fc.array(fc.nat({ max: 30 }), { maxLength: 30 }), async (order) => {
+      const { c, begin, expired } = calls();
+      const all = Array.from({ length: 20 }, begin);
+      const open = new Set(all);
+      for (const place of order) {
+        const call = all[place % all.length]!;
+        expect(c.close(call)).toBe(open.delete(call));
+        expect(c.size).toBe(open.size);
+      }
+      c.abort(new Error('over'));
+      expect(all.filter(({ reason }) => reason)).toEqual([...open]);
+      await pass(MAX);
+      expect(new Set(expired)).toEqual(open);
+      expect(expired).toHaveLength(open.size);
+    }));
   });
 });

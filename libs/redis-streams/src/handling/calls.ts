@@ -3,6 +3,8 @@ export interface Call {
   readonly startedAt: number;
   /** Settled, or given up: what the handler still says is not heard. */
   over: boolean;
+  /** Among the open ones; kept by `Calls`. */
+  index: number;
   /** Tells the handler that it works for nothing from here on. */
   abort(reason: Error): void;
 }
@@ -10,7 +12,7 @@ export interface Call {
 /** Handler calls of one consumer, or of one partition: who still has a say, who still runs, who takes too long. */
 export class Calls<T extends Call> {
   /** Deliveries that wait for their outcome. */
-  private readonly open = new Set<T>();
+  private open: T[] = [];
   /** Calls that have not returned, also those nobody waits for any more. */
   private inside = 0;
   private readonly waiters = new Set<() => void>();
@@ -22,11 +24,11 @@ export class Calls<T extends Call> {
   ) {}
 
   get size(): number {
-    return this.open.size;
+    return this.open.length;
   }
 
   begin(call: T): void {
-    this.open.add(call);
+    call.index = this.open.push(call) - 1;
     this.inside++;
     // One timer for all: at most it looks once per `maxMs` while there is anything to look at.
     this.sweep ??= setTimeout(() => this.look(), this.maxMs);
@@ -41,21 +43,25 @@ export class Calls<T extends Call> {
   close(call: T): boolean {
     if (call.over) return false;
     call.over = true;
-    this.open.delete(call);
+    const last = this.open.pop()!;
+    if (last !== call) {
+      this.open[call.index] = last;
+      last.index = call.index;
+    }
     this.tell();
     return true;
   }
 
   /** `which`: those to be told; default all. */
   abort(reason: Error, which?: (call: T) => boolean): void {
-    for (const call of this.open) if (!which || which(call)) call.abort(reason);
+    for (const call of [...this.open]) if (!call.over && (!which || which(call))) call.abort(reason);
   }
 
   /** Nothing more is heard from any of them. */
   end(): void {
     clearTimeout(this.sweep);
     for (const call of this.open) call.over = true;
-    this.open.clear();
+    this.open = [];
     this.tell();
   }
 
@@ -77,7 +83,7 @@ export class Calls<T extends Call> {
   }
 
   private get isQuiet(): boolean {
-    return this.inside === 0 && this.open.size === 0;
+    return this.inside === 0 && this.open.length === 0;
   }
 
   private tell(): void {
@@ -89,11 +95,10 @@ export class Calls<T extends Call> {
 
   private look(): void {
     const now = performance.now();
+    // A copy: what expires leaves its place to another, and others begin because of it.
+    for (const call of [...this.open]) if (!call.over && call.startedAt + this.maxMs <= now) this.expired(call);
     let earliest = Infinity;
-    for (const call of this.open) {
-      if (call.startedAt + this.maxMs <= now) this.expired(call);
-      else earliest = Math.min(earliest, call.startedAt + this.maxMs);
-    }
+    for (const call of this.open) earliest = Math.min(earliest, call.startedAt + this.maxMs);
     this.sweep = earliest === Infinity ? undefined : setTimeout(() => this.look(), Math.max(1, earliest - now));
   }
 }

@@ -36,6 +36,7 @@ export abstract class Delivery {
   readonly startedAt: number;
   /** Settled, or given up: what the handler still says is not heard. */
   over = false;
+  index = -1;
   acknowledged = false;
   private controller: AbortController | undefined;
   private aborted: Error | undefined;

@@ -17,6 +17,7 @@ export interface DeliveryHost {
 /** One call of a handler. Made for every message, so it costs little until asked. */
 export class QueueDelivery implements QueueContext, Call {
   over = false;
+  index = -1;
   /** Of this call: what is held goes on counting. */
   readonly attempt: number;
   readonly redelivered: boolean;
