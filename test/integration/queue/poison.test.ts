@@ -91,6 +91,19 @@ onTopologies(['standalone'], 'suspects', (world) => {
     await drained(world(), queue);
   });
 
+  it('one at a time: each that needs no handler makes place for the next', async () => {
+    const queue = await world().queue();
+    const { messages } = keysOf(queue);
+    await world().cli(['XADD', messages, '*', 'data', '1', 'to', 'another']);
+    await world().cli(['XADD', messages, '*', 'data', '{']);
+    await world().client.queue(queue).send('fine');
+    await (await ghost(world(), queue, { begun: true }))();
+    const runs = new Runs();
+    await consume(world(), queue, runs.handler(), { concurrency: 1 });
+    await drained(world(), queue, { timeoutMs: 5_000 });
+    expect(runs.data).toEqual(['fine']);
+  });
+
   it('with maxCrashes 0 none is ever put away for that', async () => {
     const queue = await world().queue();
     await world().client.queue(queue).send('x');

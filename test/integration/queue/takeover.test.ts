@@ -137,6 +137,29 @@ onTopologies(['standalone'], 'takeover from who is not dead', (world) => {
   });
 
   it.each([
+    ['it returns', undefined],
+    ['it fails', new Error('too late')],
+  ])('a handler of a session that was lost gives its place to the next message when %s, though nothing else happens', async (_, thrown) => {
+    const queue = await world().queue();
+    const runs = new Runs();
+    const hold = gate();
+    const a = await consume(world(), queue, runs.handler(async (_context, n) => {
+      if (n > 1) return;
+      await hold.opened; // looks at no signal
+      if (thrown) throw thrown;
+    }), { concurrency: 1, prefetch: 4, engine: { session: { ttlMs: 900 } } });
+    await world().client.queue(queue).send('x');
+    await runs.calls(1);
+    await world().cli(['ZREM', keysOf(queue).sessions, a.session()!]);
+    // Given to its next session, it waits for a place, which only that handler can make. From here on nothing comes that would make anybody look.
+    await waitUntil(() => a.all('queue.takenOver').length === 1, { what: 'its next session has taken it over' });
+    expect(runs.contexts).toHaveLength(1);
+    hold.open();
+    await runs.calls(2, 5_000);
+    await drained(world(), queue);
+  });
+
+  it.each([
     ['more messages than there is room for', numbers(120).map((n) => ({ n, text: '' })), 4],
     ['large ones', numbers(5).map((n) => ({ n, text: 'x'.repeat(1_200_000) })), 256],
   ])('of a dead one\'s %s are taken as room comes, without waiting for heartbeats', async (_, work, prefetch) => {

@@ -165,6 +165,7 @@ export class QueueConsumer implements DeliveryHost {
         if (begun && !this.draining) {
           this.marking--;
           this.begin(shard, held);
+          this.pump(); // it may have needed no handler
           return;
         }
       } catch (error) {
@@ -254,7 +255,9 @@ export class QueueConsumer implements DeliveryHost {
   private close(delivery: QueueDelivery): boolean {
     if (!this.calls.close(delivery)) return false;
     this.endTurn(delivery.held);
-    return delivery.place.holds(delivery.held);
+    if (delivery.place.holds(delivery.held)) return true;
+    this.pump(); // it has made a place all the same, and what the next session was given may wait for just that
+    return false;
   }
 
   private endTurn(held: HeldMessage): void {
