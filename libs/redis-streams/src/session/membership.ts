@@ -153,6 +153,9 @@ export class Membership {
       this.missed = 0;
       if (this.id !== id || !this.clock || this.stopping.signal.aborted) return;
       if (reply.status === 'live') {
+        // After a stall, sockets may be read before timers fire: what was read first has found this session over, and has let
+        // go of messages or outcomes. It must not be alive again when they are on nobody's mind.
+        if (!this.isLive()) return this.lose('silent');
         this.clock = renewed(options.session, sentAt);
         this.arm(reply.nextPeerMs);
         const roundTripMs = performance.now() - sentAt;
