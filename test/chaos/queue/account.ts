@@ -7,6 +7,8 @@ export const UNSENT = 2;
 export const UNSURE = 4;
 export const EFFECT = 8;
 export const STORED = 16;
+/** A dead letter. */
+export const PARKED = 32;
 
 export interface Run {
   readonly by: string;
@@ -36,10 +38,11 @@ export class Account {
   resolved = 0;
   /** Messages that had an effect. */
   effects = 0;
-  /** Resolved, and without effect so far. */
+  /** Resolved, and neither with an effect nor given up so far. */
   open = 0;
   runCount = 0;
   acks = 0;
+  private readonly letters = new Map<string, string>();
   private readonly acked = new Map<string, string>();
   private readonly newest = new Map<string, number>();
   private readonly lastSettled = new Map<number, number>();
@@ -64,7 +67,7 @@ export class Account {
         const before = this.flagsOf(p, n);
         if ((before & EFFECT) !== 0) return;
         this.effects++;
-        if ((before & RESOLVED) !== 0) this.open--;
+        if ((before & (RESOLVED | PARKED)) === RESOLVED) this.open--;
         return this.set(p, n, EFFECT);
       }
       case 'A': {
@@ -88,8 +91,29 @@ export class Account {
 
   /** Found in the queue by reading it past the library. */
   found(p: number, n: number): void {
-    if ((this.flagsOf(p, n) & STORED) !== 0) this.storedTwice.push(`${p}#${n}`);
+    if ((this.flagsOf(p, n) & (STORED | PARKED)) !== 0) this.storedTwice.push(`${p}#${n}`);
     this.set(p, n, STORED);
+  }
+
+  /** Found among the dead letters, maybe again. `letter`: that letter's own id. */
+  parked(p: number, n: number, letter: string): void {
+    const unit = `${p}#${n}`;
+    const before = this.flagsOf(p, n);
+    if ((before & STORED) !== 0 || (this.letters.get(unit) ?? letter) !== letter) this.storedTwice.push(unit);
+    this.letters.set(unit, letter);
+    if ((before & (RESOLVED | EFFECT | PARKED)) === RESOLVED) this.open--;
+    this.set(p, n, PARKED);
+  }
+
+  /** Some of those that are open. */
+  *unhandled(most: number): Generator<string> {
+    for (const [p, flags] of this.sends) {
+      for (let n = 0; n < flags.length && most > 0; n++) {
+        if ((flags[n]! & (RESOLVED | EFFECT | PARKED)) !== RESOLVED) continue;
+        most--;
+        yield `${p}#${n}`;
+      }
+    }
   }
 
   flagsOf(p: number, n: number): number {
@@ -111,7 +135,7 @@ export class Account {
     if ((before & (RESOLVED | UNSENT | UNSURE)) !== 0) this.settledTwice.push(`${p}#${n}`);
     if (flag === RESOLVED) {
       this.resolved++;
-      if ((before & EFFECT) === 0) this.open++;
+      if ((before & (EFFECT | PARKED)) === 0) this.open++;
     }
     this.set(p, n, flag);
   }

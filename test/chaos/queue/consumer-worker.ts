@@ -37,7 +37,7 @@ events.on('session.lost', ({ session }) => {
 events.on('session.left', ({ session }) => note('L', session, config.label));
 events.on('queue.terminated', ({ reason }) => report({ type: 'terminated', reason }));
 
-engine.addQueueConsumer({ queue: config.queue, group: config.group, ...config.tuning }, {
+const consumer = engine.addQueueConsumer({ queue: config.queue, group: config.group, ...config.tuning }, {
   message: async (data, context) => {
     const { p, n, workMs } = data as Task;
     const session = sessions.get(context.shard) ?? '-';
@@ -63,6 +63,7 @@ async function stop(): Promise<void> {
 
 process.on('message', ({ type }: Command) => {
   if (type === 'stop') void stop();
+  if (type === 'hands') report({ type: 'hands', ...consumer.load(), sessions: consumer.sessions().map(String) });
 });
 
 await engine.start();

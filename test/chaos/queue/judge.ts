@@ -1,5 +1,5 @@
 import { Findings } from '../partition/findings.js';
-import { EFFECT, RESOLVED, STORED, UNSENT, type Account } from './account.js';
+import { EFFECT, PARKED, RESOLVED, STORED, UNSENT, type Account } from './account.js';
 
 const FORBIDDEN = {
   lost: 'messages were stored, said their sends, and neither handled nor kept',
@@ -59,7 +59,7 @@ export function judge(account: Account, { perSession, killed, tolerated = [], pr
     if (producers && !producers.has(p)) continue;
     for (const [n, flag] of flags.entries()) {
       if (flag === 0) continue;
-      const there = (flag & (EFFECT | STORED)) !== 0;
+      const there = (flag & (EFFECT | STORED | PARKED)) !== 0;
       if ((flag & EFFECT) !== 0) counts.effects++;
       else if (there) counts.keptUnhandled++;
       if ((flag & RESOLVED) !== 0) {
@@ -68,7 +68,7 @@ export function judge(account: Account, { perSession, killed, tolerated = [], pr
       } else if ((flag & UNSENT) !== 0) {
         counts.unsent++;
         if (there) add('storedThoughUnsent', `${p}#${n}`);
-      } else if ((flag & ~(EFFECT | STORED)) !== 0) counts.unsure++;
+      } else if ((flag & ~(EFFECT | STORED | PARKED)) !== 0) counts.unsure++;
     }
   }
   const left = new Map<string, number>();

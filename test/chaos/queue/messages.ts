@@ -52,6 +52,8 @@ export type Command =
   | { readonly type: 'hold' }
   | { readonly type: 'close'; readonly timeoutMs: number }
   | { readonly type: 'status' }
+  /** To a consumer: what it has at present. */
+  | { readonly type: 'hands' }
   | { readonly type: 'stop' };
 
 export interface Counts {
@@ -72,6 +74,7 @@ export type Report =
   | ({ readonly type: 'status' } & Status)
   /** Of two calls of `close`: how long, what they said; and what a send after it was rejected with. */
   | ({ readonly type: 'closed'; readonly ms: number; readonly againMs: number; readonly unsent: number; readonly againUnsent: number; readonly afterwards: string } & Counts)
+  | { readonly type: 'hands'; readonly held: number; readonly running: number; readonly sessions: readonly string[] }
   | { readonly type: 'joined' | 'lost'; readonly session: string }
   | { readonly type: 'terminated'; readonly reason: string }
   | { readonly type: 'trouble'; readonly message: string }

@@ -8,6 +8,7 @@ import { judge, type Forbidden, type Judgement } from './judge.js';
 import { QueueLedger } from './ledger.js';
 import { keysOf, RedisStreamsEngine, type ConnectionOptions, type QueueShardKeys, type QueueTuning } from './library.js';
 import type { ConsumerConfig, ProducerConfig, Task } from './messages.js';
+import { whereabouts } from './whereabouts.js';
 import { ConsumerProcess, ProducerProcess, type QueueProcess } from './workers.js';
 
 export const QUEUE = 'chaos';
@@ -24,6 +25,8 @@ export interface WorldOptions {
 }
 
 const PAGE = 10_000;
+/** Nothing happened for so long: what is open may be among the dead letters. */
+const STILL_MS = 500;
 const DEFAULT_COMMAND_TIMEOUT_MS = 2_000;
 
 /** One scenario's servers, ledger, producers and consumers. */
@@ -125,17 +128,27 @@ export class QueueWorld {
     return waitUntil(async () => (await this.sync(), condition()), { what, timeoutMs, intervalMs });
   }
 
-  /** Waits until all that resolved had an effect, as long as anything still happens. @returns how long that took */
+  /** Waits until all that resolved had an effect or was given up, as long as anything still happens. @returns how long that took */
   async handled(quietMs: number): Promise<number> {
     const startedAt = performance.now();
     let effects = -1;
     let since = startedAt;
+    let readAt = startedAt;
+    let told = false;
     for (;;) {
       await this.sync();
       if (this.account.open === 0) break;
       const now = performance.now();
       if (this.account.effects !== effects) [effects, since] = [this.account.effects, now];
       else if (now - since > quietMs) break;
+      if (now - since > STILL_MS && now - readAt > STILL_MS) {
+        await this.readDead();
+        readAt = performance.now();
+      }
+      if (now - since > quietMs / 2 && !told) {
+        told = true;
+        for (const line of await whereabouts({ ...this, group: GROUP, shards: this.keys(), consumers: this.running() })) this.context.say(line);
+      }
       await sleep(30);
     }
     return Math.round(performance.now() - startedAt);
@@ -181,9 +194,9 @@ export class QueueWorld {
   async readDead(queue = QUEUE): Promise<string[]> {
     const reasons: string[] = [];
     for (const { dead } of this.keys(queue)) {
-      for (const [, fields] of await this.redis.xrange(dead, '-', '+')) {
+      for (const [letter, fields] of await this.redis.xrange(dead, '-', '+')) {
         const { p, n } = JSON.parse(fields[fields.indexOf('entry.data') + 1] ?? '{}') as Task;
-        this.account.found(p, n);
+        this.account.parked(p, n, letter);
         reasons.push(fields[fields.indexOf('reason') + 1] ?? '');
       }
     }
