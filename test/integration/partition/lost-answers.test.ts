@@ -253,7 +253,7 @@ onTopologies(['standalone'], 'lost answers', (world) => {
     await client.pause(ref);
     await a.saw('partition.paused');
     proxy.cutAfter(shaOf('partition-control'));
-    await client.resume(ref, []);
+    await client.resume(ref);
     await a.saw('partition.paused', 2);
     expect(proxy.cuts).toBe(2);
     await world().client.sendMany(stream, messages(4, 4));

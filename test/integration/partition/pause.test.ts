@@ -120,6 +120,20 @@ onTopologies(BOTH, 'pause', (world) => {
     expect((await world().client.assignment(ref(stream))).paused).toEqual([]);
   });
 
+  it('of no partition is none, and neither is the end of one: an empty list is not all', async () => {
+    const stream = await world().stream(2);
+    await world().client.pause(ref(stream), []);
+    expect((await world().client.assignment(ref(stream))).paused).toEqual([]);
+    await world().client.pause(ref(stream));
+    await world().client.resume(ref(stream), []);
+    expect((await world().client.assignment(ref(stream))).paused).toBe('all');
+    for (const partitions of [3, '3', {}, null]) {
+      const error = await failure(world().client.pause(ref(stream), partitions as never));
+      expect(error).toBeInstanceOf(InvalidOptionsError);
+      expect(error.message).toMatch(/partitions: must be an array/);
+    }
+  });
+
   it('of one group is no pause of another', async () => {
     const stream = await world().stream(2);
     const [paused, other] = [new Runs(), new Runs()];

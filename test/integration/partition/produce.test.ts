@@ -207,6 +207,23 @@ onTopologies(BOTH, 'producer', (world) => {
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(stored.size);
     expect(stored.size).toBe(500);
   });
+
+  it('a stop right after a batch: it is sent as well, whether or not its stream was known', async () => {
+    const stream = await world().stream(6);
+    const engine = world().engine();
+    const batch = engine.partitions().sendMany(stream, messages(500, 100));
+    await engine.stop();
+    const sent = await batch;
+    const stored = new Set<string>();
+    for (let partition = 0; partition < 6; partition++) for (const { id } of await entriesOf(world(), stream, partition)) stored.add(`${partition}/${id}`);
+    expect(new Set(sent.map(({ partition, id }) => `${partition}/${id}`))).toEqual(stored);
+    expect(stored.size).toBe(500);
+  });
+
+  it('a batch that is no list is refused', async () => {
+    const stream = await world().stream(1);
+    for (const batch of [{ data: 1 }, undefined, 'x']) expect(await failure(world().client.sendMany(stream, batch as never))).toBeInstanceOf(InvalidOptionsError);
+  });
 });
 
 onTopologies(['standalone'], 'producer against a server that does not answer', (world) => {

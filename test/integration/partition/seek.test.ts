@@ -97,6 +97,14 @@ onTopologies(BOTH, 'seek', (world) => {
     expect(runs.ids.sort()).toEqual(second.map(({ partition, id }) => `${partition}/${id}`).sort());
   });
 
+  it('of no partition moves none: an empty list is not all', async () => {
+    const stream = await world().stream(2);
+    await world().client.sendMany(stream, messages(10, 10));
+    await world().client.seek(ref(stream), 'earliest');
+    await world().client.seek(ref(stream), 'latest', []);
+    expect((await world().client.lag(ref(stream))).reduce((sum, { lag }) => sum + lag, 0)).toBe(10);
+  });
+
   it('of a stream without a message: all that come are handled', async () => {
     const stream = await world().stream(3);
     await world().client.seek(ref(stream), 'latest');

@@ -55,6 +55,11 @@ describe('partition options', () => {
   it.each([0, 3, 1_000])('maxCrashes %d is taken', (maxCrashes) => { expect(resolve({ maxCrashes })).toMatchObject({ problems: [], value: { maxCrashes } }); });
   it.each([NaN, Infinity, '5', null, {}, []])('prefetch of %j is refused', (prefetch) => { expect(paths(resolve({ prefetch }).problems)).toEqual(['x.prefetch']); });
 
+  it.each([5, 'x', true, null, []])('%j is no retry, and no options of partitions', (wrong) => {
+    expect(paths(resolve({ retry: wrong }).problems)).toEqual(['x.retry']);
+    expect(paths(resolvePartitionDefaults(wrong as never).problems)).toEqual(['partition']);
+  });
+
   it('startFrom becomes the id after which to begin', () => {
     const from = (startFrom: unknown): string => resolve({ startFrom }).value.startFrom;
     expect([from('earliest'), from('latest'), from('5-3'), from('5-0'), from('0-0'), from('5'), from(new Date(7)), from(new Date(0))]).toEqual([

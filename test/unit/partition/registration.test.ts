@@ -29,6 +29,8 @@ describe('resolveRegistration', () => {
 
   it.each([undefined, 0, 1.5, '12', null, NaN, 10_001])('partitions of %j are refused', (partitions) => { expect(paths({ partitions })).toEqual(['x.partitions']); });
 
+  it.each([5, '5', true, null, []])('retention of %j is refused', (retention) => { expect(paths({ retention })).toEqual(['x.retention']); });
+
   it('no more shards than partitions; a wrong number of partitions is one problem, not two', () => {
     expect(paths({ partitions: 4, shards: 5 })).toEqual(['x.shards']);
     expect(paths({ partitions: 4, shards: 4 })).toEqual([]);

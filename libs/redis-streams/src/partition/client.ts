@@ -95,15 +95,16 @@ export class PartitionClient {
   }
 
   /** The whole group stops handling these partitions (default: all) until `resume`, restarts included. What runs ends. */
-  async pause(ref: GroupRef, partitions: readonly number[] = []): Promise<void> {
+  async pause(ref: GroupRef, partitions?: readonly number[]): Promise<void> {
     const { store } = await this.checked(ref, partitions);
-    await store.control('pause', partitions);
+    if (partitions?.length !== 0) await store.control('pause', partitions ?? []);
   }
 
   /** Ends a pause of these partitions (default: all). Single ones cannot be taken out of a pause of all. */
-  async resume(ref: GroupRef, partitions: readonly number[] = []): Promise<void> {
+  async resume(ref: GroupRef, partitions?: readonly number[]): Promise<void> {
     const { store } = await this.checked(ref, partitions);
-    const paused = await store.control('resume', partitions);
+    if (partitions?.length === 0) return;
+    const paused = await store.control('resume', partitions ?? []);
     if (paused === 'all') throw new InvalidOptionsError([{ path: 'partitions', message: 'cannot be resumed one by one: the whole group is paused; resume it without naming partitions' }]);
   }
 
@@ -111,9 +112,10 @@ export class PartitionClient {
    * Moves the group's position in these partitions (default: all). Handlers that run are aborted, and what they have
    * not committed is decided by the new position alone.
    */
-  async seek(ref: GroupRef, position: Position, partitions: readonly number[] = []): Promise<void> {
+  async seek(ref: GroupRef, position: Position, partitions?: readonly number[]): Promise<void> {
     const { stream, store } = await this.checked(ref, partitions);
-    const which = partitions.length > 0 ? partitions : Array.from({ length: stream.partitions }, (_, partition) => partition);
+    if (partitions?.length === 0) return;
+    const which = partitions ?? Array.from({ length: stream.partitions }, (_, partition) => partition);
     for (const partition of which) await seekPartition(this.context.redis, stream, store.group, partition, position);
     await store.control('evict', which);
   }
@@ -121,7 +123,8 @@ export class PartitionClient {
   /** The newest dead letters of a group first, at most `limit` (default 100). */
   async deadLetters(ref: GroupRef, { limit = 100 }: { readonly limit?: number } = {}): Promise<PartitionDeadLetter[]> {
     const { registry, redis } = this.context;
-    return deadLettersOf(redis, await registry.get(this.nameOf(ref), 'dead letters'), groupOf(ref), Math.max(1, Math.trunc(limit)));
+    if (typeof limit !== 'number' || Number.isNaN(limit)) throw new InvalidOptionsError([{ path: 'limit', message: `must be a number (got ${describe(limit)})` }]);
+    return deadLettersOf(redis, await registry.get(this.nameOf(ref), 'dead letters'), groupOf(ref), Math.min(Math.max(1, Math.trunc(limit)), Number.MAX_SAFE_INTEGER));
   }
 
   /** This process's consumer of a group, or undefined. */
@@ -148,9 +151,11 @@ export class PartitionClient {
     return new GroupStore(redis, stream, groupOf(ref), partitions);
   }
 
-  private async checked(ref: GroupRef, partitions: readonly number[]): Promise<{ stream: KnownStream; store: GroupStore }> {
+  /** None given: all of them; an empty list: none. */
+  private async checked(ref: GroupRef, partitions: readonly number[] | undefined): Promise<{ stream: KnownStream; store: GroupStore }> {
     const stream = await this.context.registry.get(this.nameOf(ref), `group "${ref.group}"`);
-    const wrong = partitions.find((partition) => !(Number.isInteger(partition) && partition >= 0 && partition < stream.partitions));
+    if (partitions !== undefined && !Array.isArray(partitions)) throw new InvalidOptionsError([{ path: 'partitions', message: `must be an array (got ${describe(partitions)})` }]);
+    const wrong = partitions?.find((partition) => !(Number.isInteger(partition) && partition >= 0 && partition < stream.partitions));
     if (wrong !== undefined) throw new InvalidOptionsError([{ path: 'partitions', message: `must be whole numbers from 0 to ${stream.partitions - 1} (got ${describe(wrong)})` }]);
     return { stream, store: new GroupStore(this.context.redis, stream.stream, groupOf(ref), stream.partitions) };
   }

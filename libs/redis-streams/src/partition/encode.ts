@@ -1,13 +1,14 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import { hasControls } from '../kernel/characters.js';
-import { describe } from '../keys/names.js';
+import { checkKeys, describe } from '../keys/names.js';
 import type { OutgoingMessage } from './types.js';
 
 /** For "no key": no key may hold it. */
 export const NO_KEY = '\u0001';
 const MAX_KEY_LENGTH = 1_024;
 const MAX_MESSAGE_LENGTH = 16_777_216;
+const FIELDS = ['key', 'data', 'headers', 'partition'] as const;
 
 /** A message on its way, until it is written into its batch. */
 export class Outgoing {
@@ -29,7 +30,7 @@ export class Outgoing {
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
 export function encode(message: OutgoingMessage, partitions: number, path: string): Outgoing {
   // The way of nearly all messages, without a thing made for the complaints of the others.
-  if (typeof message === 'object' && message !== null && message.headers === undefined && message.partition === undefined && isKey(message.key)) {
+  if (typeof message === 'object' && message !== null && message.headers === undefined && message.partition === undefined && isKey(message.key) && !unknownIn(message)) {
     const data = json(message.data);
     if (data !== undefined && data.length <= MAX_MESSAGE_LENGTH) return new Outgoing(message.key ?? NO_KEY, data, '');
   }
@@ -41,7 +42,7 @@ export function encode(message: OutgoingMessage, partitions: number, path: strin
 
 function problemsOf(message: OutgoingMessage, partitions: number, path: string): OptionProblem[] {
   if (typeof message !== 'object' || message === null) return [{ path, message: `must be an object (got ${describe(message)})` }];
-  const problems: OptionProblem[] = [];
+  const problems: OptionProblem[] = unknownIn(message) ? checkKeys(message, FIELDS, path) : [];
   const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: `${path}${key}`, message: `${text} (got ${describe(value)})` });
   const { key, headers, partition } = message;
   if (!isKey(key)) bad('.key', `must be a string of at most ${MAX_KEY_LENGTH} characters without control characters`, key);
@@ -56,6 +57,12 @@ function problemsOf(message: OutgoingMessage, partitions: number, path: string):
   return problems;
 }
 
+/** A misspelt key must not pass for none, nor misspelt data for null. */
+function unknownIn(message: OutgoingMessage): boolean {
+  for (const name in message) if (name !== 'key' && name !== 'data' && name !== 'headers' && name !== 'partition') return true;
+  return false;
+}
+
 function isKey(key: unknown): key is string | undefined {
   if (key === undefined) return true;
   // Control characters are refused, and one of them stands for no key.
@@ -63,7 +70,7 @@ function isKey(key: unknown): key is string | undefined {
 }
 
 function isHeaders(headers: unknown): boolean {
-  return typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string');
+  return typeof headers === 'object' && headers !== null && !(Symbol.iterator in headers) && Object.values(headers).every((value) => typeof value === 'string');
 }
 
 /** Undefined when JSON cannot carry it. */

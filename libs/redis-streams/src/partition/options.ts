@@ -37,7 +37,7 @@ const TUNING = ['concurrency', 'prefetch', 'batch', 'ack', 'maxProcessingMs', 'r
 /** Applies defaults and reports every problem with its path. */
 export function resolvePartitionTuning(input: PartitionTuning, path: string, base?: ResolvedPartitionTuning): { value: ResolvedPartitionTuning; problems: OptionProblem[] } {
   const check = new Check(path);
-  const retry = input.retry ?? {};
+  const retry = objectOf(input.retry, `${path}.retry`, check.problems);
   check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(DEFAULT_BACKOFF)], `${path}.retry`));
   const prefetch = check.number('prefetch', input.prefetch, base?.prefetch ?? 256, 1, 10_000);
   const batch = input.batch === undefined ? base?.batch : check.number('batch', input.batch, 1, 1, 10_000);
@@ -59,8 +59,10 @@ export function resolvePartitionTuning(input: PartitionTuning, path: string, bas
 }
 
 export function resolvePartitionDefaults(input: PartitionDefaults = {}, path = 'partition'): { value: ResolvedPartitionDefaults; problems: OptionProblem[] } {
+  const wrong: OptionProblem[] = [];
+  input = objectOf(input, path, wrong);
   const { value, problems } = resolvePartitionTuning(input, path);
-  problems.push(...checkKeys(input, [...TUNING, 'namespace', 'registrationWaitMs'], path));
+  problems.push(...wrong, ...checkKeys(input, [...TUNING, 'namespace', 'registrationWaitMs'], path));
   if (input.namespace !== undefined) problems.push(...checkPartName(input.namespace, `${path}.namespace`));
   const wait = input.registrationWaitMs ?? 5_000;
   if (!(typeof wait === 'number' && wait >= 0 && wait <= 3_600_000)) problems.push({ path: `${path}.registrationWaitMs`, message: `must be a number of milliseconds from 0 to 3600000 (got ${describe(wait)})` });
@@ -82,6 +84,13 @@ export function resolvePartitionOptions(
   problems.push(...check.problems);
   if (value.rejoinMs > 0 && !context.exclusive) problems.push({ path: `${path}.rejoinMs`, message: 'needs a name to come back under: set consumerName (or POD_NAME) to one that this process keeps over a restart' });
   return { value: { ...value, stream: fullName(input.namespace ?? base.namespace, input.stream), group: input.group, connection }, problems };
+}
+
+/** Options that hold others: a number, a text or a list in their place would pass for none. */
+export function objectOf<T extends object>(given: T | undefined, path: string, problems: OptionProblem[]): T {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given;
+  if (given !== undefined) problems.push({ path, message: `must be an object (got ${describe(given)})` });
+  return {} as T;
 }
 
 /** The id after which to begin; `$` for only new ones. */

@@ -59,6 +59,7 @@ export class PartitionProducer {
    */
   async sendMany(messages: readonly OutgoingMessage[]): Promise<SentMessage[]> {
     if (this.closed) throw new ClosedError(`producer of "${this.name}"`);
+    if (!Array.isArray(messages)) throw new InvalidOptionsError([{ path: 'messages', message: `must be an array (got ${describe(messages)})` }]);
     // Without a wait when none is needed: what is sent after this call stands behind it.
     const stream = this.stream && this.waiting.size === 0 ? this.stream : await this.known();
     const encoded = messages.map((message, i) => this.encode(stream, message, `messages[${i}]`));
@@ -67,7 +68,8 @@ export class PartitionProducer {
 
   /** Resolves when everything sent so far has settled. */
   async flush(): Promise<void> {
-    if (this.waiting.size > 0) await this.known().catch(() => undefined);
+    // A batch waits for the stream as single messages do, and goes out right then.
+    await this.lookup?.catch(() => undefined);
     await Promise.all([...this.shards.values()].map(({ outbox }) => outbox.flush()));
   }
 

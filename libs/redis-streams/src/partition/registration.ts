@@ -5,6 +5,7 @@ import { fullName, registrationKey } from '../keys/partition-keys.js';
 import type { StreamRegistration } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { Registry, type RegistryKind } from '../redis/registry.js';
+import { objectOf } from './options.js';
 
 /** What Redis keeps about a stream: equal in every process, or it is refused. */
 export interface StreamDefinition {
@@ -46,7 +47,7 @@ export function resolveRegistration(input: StreamRegistration, namespace: string
   const partitions = number('partitions', input.partitions, NaN, 1, 10_000);
   const shards = number('shards', input.shards, 1, 1, 1_024);
   if (shards > partitions && partitions === input.partitions) problems.push({ path: `${path}.shards`, message: `must be at most the number of partitions, ${partitions} (got ${shards})` });
-  const retention = input.retention ?? {};
+  const retention = objectOf(input.retention, `${path}.retention`, problems);
   problems.push(...checkKeys(retention, ['maxEntries', 'keepMs', 'whenFull'], `${path}.retention`));
   const whenFull = retention.whenFull ?? 'reject';
   if (whenFull !== 'reject' && whenFull !== 'drop-oldest') problems.push({ path: `${path}.retention.whenFull`, message: `must be "reject" or "drop-oldest" (got ${describe(whenFull)})` });
