@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { InvalidOptionsError } from '../../../libs/redis-streams/dist/errors/index.js';
+import { encode } from '../../../libs/redis-streams/dist/partition/encode.js';
+import type { OutgoingMessage } from '../../../libs/redis-streams/dist/partition/types.js';
+
+const problems = (message: unknown): string[] => {
+  try {
+    encode(message as OutgoingMessage, 4, 'messages[3]');
+  } catch (error) {
+    expect(error).toBeInstanceOf(InvalidOptionsError);
+    return (error as InvalidOptionsError).problems.map(({ path }) => path).sort();
+  }
+  return [];
+};
+
+describe('encode', () => {
+  it('a misspelt name does not pass for none: without its key a message has no order', () => {
+    expect(problems({ Key: 'a', data: 1 })).toEqual(['messages[3].Key']);
+    expect(problems({ key: 'a', dta: 1 })).toEqual(['messages[3].dta']);
+    expect(problems({ key: 'a', data: 1, header: { a: 'b' }, partiton: 1 })).toEqual(['messages[3].header', 'messages[3].partiton']);
+    expect(problems({ key: 5, data: 1n, headers: { a: 'b' }, more: 1 })).toEqual(['messages[3].data', 'messages[3].key', 'messages[3].more']);
+    expect(problems(['a'])).toEqual(['messages[3].0']);
+    expect(problems({ key: 'a', data: 1, headers: undefined, partition: undefined })).toEqual([]);
+    expect(problems(Object.create({ inherited: 1 }, { data: { value: 1, enumerable: true } }))).toEqual([]);
+  });
+
+  it.each([new Map([['a', 'b']]), new Headers({ a: 'b' }), new URLSearchParams('a=b'), new Set(), ['a']])('headers that show no names of their own would get lost: refused (%#)', (headers) => {
+    expect(problems({ data: 1, headers })).toEqual(['messages[3].headers']);
+  });
+
+  it('headers of any object with texts are taken', () => {
+    class Trace { readonly id = 'x'; }
+    expect(encode({ data: 1, headers: new Trace() as unknown as Record<string, string> }, 4, '').headers).toBe('{"id":"x"}');
+    expect(encode({ data: 1, headers: Object.assign(Object.create(null) as Record<string, string>, { a: 'b' }) }, 4, '').headers).toBe('{"a":"b"}');
+  });
+});
