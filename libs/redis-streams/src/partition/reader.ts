@@ -247,8 +247,15 @@ export class Lane {
   /** Follows growth at once and a decline slowly. */
   private weigh(messages: readonly StreamMessage[]): void {
     let bytes = 0;
-    for (const { data } of messages) bytes += 64 + (data?.length ?? 0);
+    for (const message of messages) bytes += sizeOf(message);
     const mean = bytes / messages.length;
     this.messageBytes = mean > this.messageBytes ? mean : this.messageBytes * 0.8 + mean * 0.2;
   }
+}
+
+/** About, in bytes. */
+function sizeOf({ key, data, headers, other }: StreamMessage): number {
+  let size = 64 + (key?.length ?? 0) + (data?.length ?? 0) + (headers?.length ?? 0);
+  if (other) for (const text of other) size += text.length;
+  return size;
 }
