@@ -1,3 +1,6 @@
+/** The runtime lets one that is to take longer end at once. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** Timers that end together. */
 export class Timers {
   private readonly pending = new Set<NodeJS.Timeout>();
@@ -6,7 +9,7 @@ export class Timers {
     const timer = setTimeout(() => {
       this.pending.delete(timer);
       call();
-    }, ms);
+    }, Math.min(ms, LONGEST_MS));
     this.pending.add(timer);
   }
 
