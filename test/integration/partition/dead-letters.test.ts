@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
+import { failure } from '../support/failure.js';
 import { waitUntil } from '../../support/wait.js';
+import { InvalidOptionsError } from './support/engine.js';
 import { messages, Runs } from './support/handlers.js';
 import { caughtUp, keysOf } from './support/keys.js';
 import { BOTH, onTopologies, type World } from './support/world.js';
@@ -89,6 +91,23 @@ onTopologies(BOTH, 'dead letters', (world) => {
     expect(letter!.at).toBeGreaterThan(1_000_000);
   });
 
+  it('whatever an error has for a message: the letter is whole, and so is what is committed with it', async () => {
+    const stream = await world().stream({ partitions: 6, shards: 1 });
+    const consumer = await world().consumer(stream, (_, { partition }) => {
+      if (partition < 3) throw Object.assign(new Error('x'), { message: ['name is empty', 'age is negative', 'y'.repeat(10_000)] });
+    }, { retry: { maxAttempts: 1 } });
+    const sent = await world().client.sendMany(stream, [0, 1, 2, 3, 4, 5].map((partition) => ({ key: `k${partition}`, data: { partition }, headers: { a: 'b' }, partition })));
+    await caughtUp(world(), stream, 6);
+    const letters = await world().client.deadLetters({ stream, group: 'group' });
+    expect(letters.map(({ partition, id, key, data, headers }) => ({ partition, id, key, data, headers: { ...headers } })).sort((a, b) => a.partition - b.partition))
+      .toEqual([0, 1, 2].map((partition) => ({ ...sent[partition], key: `k${partition}`, data: JSON.stringify({ partition }), headers: { a: 'b' } })));
+    for (const { error } of letters) {
+      expect(error).toMatch(/^name is empty,age is negative,y+$/);
+      expect(error).toHaveLength(2_000);
+    }
+    expect(consumer.all('partition.lost')).toEqual([]);
+  });
+
   it('are listed newest first, as many as asked for', async () => {
     const stream = await world().stream(6);
     const consumer = await world().consumer(stream, () => { throw new Error('no'); }, { retry: { maxAttempts: 1 } });
@@ -97,9 +116,11 @@ onTopologies(BOTH, 'dead letters', (world) => {
       await consumer.saw('partition.deadLettered', n + 1);
       await caughtUp(world(), stream, 6);
     }
-    const list = async (limit?: number): Promise<string[]> => (await world().client.deadLetters({ stream, group: 'group' }, limit ? { limit } : {})).map(({ data }) => data);
+    const list = async (limit?: number): Promise<string[]> => (await world().client.deadLetters({ stream, group: 'group' }, { limit })).map(({ data }) => data);
     expect(await list()).toEqual(['4', '3', '2', '1', '0']);
     expect(await list(2)).toEqual(['4', '3']);
+    expect(await list(Infinity)).toHaveLength(5);
+    expect(await failure(list(NaN as number))).toBeInstanceOf(InvalidOptionsError);
     expect(await world().client.deadLetters({ stream, group: 'other' })).toEqual([]);
   });
 

@@ -1,3 +1,4 @@
+import { errorText, plainText } from '../handling/error-text.js';
 import type { PartitionWindow, WindowEntry } from '../kernel/partition-window.js';
 import { BatchDelivery, type Delivery, type DeliveryHost, Message, type RawMessage, SingleDelivery } from './delivery.js';
 import type { PartitionHandlers } from './types.js';
@@ -87,7 +88,7 @@ const MAX_FIELDS = 64;
 /** A dead letter: what is known about the end, then the entry's own fields behind `entry.`, so that none passes for ours. */
 export function deadLetterFields(host: DeliveryHost & { readonly session: string }, entry: Entry, reason: string, error: Error | undefined): string[] {
   const fields = [
-    'reason', reason, 'error', error?.message ?? '', 'stream', host.stream, 'group', host.group, 'partition', String(host.partition),
+    'reason', plainText(reason), 'error', errorText(error), 'stream', host.stream, 'group', host.group, 'partition', String(host.partition),
     'id', entry.id, 'attempts', String(Math.max(1, entry.failures)), 'owner', host.session, 'token', String(host.token),
   ];
   const { key, data, headers, other } = entry.value;
