@@ -93,20 +93,19 @@ export abstract class Delivery {
 }
 
 export class SingleDelivery extends Delivery implements PartitionContext {
+  readonly attempt: number;
+  private readonly entry: WindowEntry<RawMessage>;
+
   constructor(
     host: DeliveryHost,
-    readonly entry: WindowEntry<RawMessage>,
+    /** The one. */
+    readonly entries: ReadonlyArray<WindowEntry<RawMessage>>,
     readonly data: unknown,
     now: number,
   ) {
     super(host, now);
-    this.attempt = entry.failures + 1;
-  }
-
-  readonly attempt: number;
-
-  get entries(): ReadonlyArray<WindowEntry<RawMessage>> {
-    return [this.entry];
+    this.entry = entries[0]!;
+    this.attempt = this.entry.failures + 1;
   }
 
   get id(): string {

@@ -33,7 +33,7 @@ export function singles(handler: NonNullable<PartitionHandlers['message']>): Del
       const entry = window.take();
       return entry ? [entry] : [];
     },
-    make: (host, entries, now) => new SingleDelivery(host, entries[0]!, dataOf(entries[0]!), now),
+    make: (host, entries, now) => new SingleDelivery(host, entries, dataOf(entries[0]!), now),
     call: (delivery) => handler((delivery as SingleDelivery).data, delivery as SingleDelivery),
   };
 }

@@ -11,7 +11,7 @@ import { deadLetterFields, UnreadableError, type DeliveryFactory } from './dispa
 import type { ResolvedPartitionOptions } from './options.js';
 import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
 import type { PartitionOwnerHost } from './owner-host.js';
-import { ownOf } from './replayed.js';
+import { ownOf, saysMore } from './replayed.js';
 import { SuspectTurns, Suspicion } from './suspicion.js';
 
 /** How far messages may be read beyond a blocked key, in windows. */
@@ -203,7 +203,7 @@ export class OwnedPartition implements DeliveryHost {
   }
 
   private start(taken: ReadonlyArray<WindowEntry<RawMessage>>): void {
-    const entries = ownOf(taken, this.group, (other) => (this.window.done(other), this.changed()));
+    const entries = saysMore(taken) ? ownOf(taken, this.group, (other) => (this.window.done(other), this.changed())) : taken;
     if (entries.length === 0) return this.turns.over();
     let delivery: Delivery;
     try {
