@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import { Buffer, isAscii } from 'node:buffer';
 
 /** A stream entry whose fields are ours; what else it carries stands in `other`. */
 export interface StreamMessage {
@@ -36,6 +36,8 @@ const HEADERS = Buffer.from('headers');
  */
 export class XreadParser {
   private bytes: Buffer = Buffer.alloc(0);
+  /** Of texts in `bytes`. Where all is ASCII, as it mostly is, the sooner read one of two that say the same. */
+  private encoding: 'utf8' | 'latin1' = 'utf8';
   private at = 0;
   private pending: Buffer[] = [];
   private pendingBytes = 0;
@@ -56,6 +58,7 @@ export class XreadParser {
     if (this.bytes.length - this.at + this.pendingBytes < this.need) return undefined;
     const rest = this.bytes.subarray(this.at);
     this.bytes = rest.length === 0 && this.pending.length === 1 ? chunk : Buffer.concat([rest, ...this.pending]);
+    this.encoding = isAscii(this.bytes) ? 'latin1' : 'utf8';
     this.pending = [];
     this.pendingBytes = 0;
     this.at = 0;
@@ -114,7 +117,7 @@ export class XreadParser {
       if (this.is(KEY, from, to)) key = this.text();
       else if (this.is(DATA, from, to)) data = this.text();
       else if (this.is(HEADERS, from, to)) headers = this.text();
-      else (other ??= []).push(this.bytes.toString('utf8', from, to), this.text());
+      else (other ??= []).push(this.bytes.toString(this.encoding, from, to), this.text());
     }
     return { id, key, data, headers, other };
   }
@@ -164,7 +167,7 @@ export class XreadParser {
   }
 
   private text(): string {
-    return this.bytes.toString('utf8', this.from, this.to);
+    return this.bytes.toString(this.encoding, this.from, this.to);
   }
 
   private errorReply(): XreadReply | undefined {
