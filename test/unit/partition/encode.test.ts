@@ -28,6 +28,19 @@ describe('encode', () => {
     expect(problems({ data: 1, headers })).toEqual(['messages[3].headers']);
   });
 
+  it('what is too much is refused, and told', () => {
+    expect(problems({ data: 1, headers: { a: 'x'.repeat(16_777_216) } })).toEqual(['messages[3].headers']);
+    expect(problems({ data: 'x'.repeat(16_777_216), headers: { a: 'b' }, partition: 4 })).toEqual(['messages[3].data', 'messages[3].partition']);
+    expect(encode({ data: 'x'.repeat(16_777_214), headers: { a: 'x'.repeat(16_777_200) }, partition: 3 }, 4, '').headers).toHaveLength(16_777_208);
+  });
+
+  it('data is written down once, whatever goes with it', () => {
+    let times = 0;
+    const data = { toJSON: () => ++times };
+    for (const more of [{}, { headers: { a: 'b' } }, { partition: 1 }]) expect(encode({ data, ...more }, 4, '').data).toBe(String(times));
+    expect(times).toBe(3);
+  });
+
   it('headers of any object with texts are taken', () => {
     class Trace { readonly id = 'x'; }
     expect(encode({ data: 1, headers: new Trace() as unknown as Record<string, string> }, 4, '').headers).toBe('{"id":"x"}');

@@ -29,37 +29,38 @@ export class Outgoing {
 
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
 export function encode(message: OutgoingMessage, partitions: number, path: string): Outgoing {
+  const data = typeof message === 'object' && message !== null ? json(message.data) : undefined;
   // The way of nearly all messages, without a thing made for the complaints of the others.
-  if (typeof message === 'object' && message !== null && message.headers === undefined && message.partition === undefined && isKey(message.key) && !unknownIn(message)) {
-    const data = json(message.data);
-    if (data !== undefined && data.length <= MAX_MESSAGE_LENGTH) return new Outgoing(message.key ?? NO_KEY, data, '');
+  if (data !== undefined && data.length <= MAX_MESSAGE_LENGTH && isKey(message.key) && !unknownIn(message)) {
+    const { key = NO_KEY, headers, partition } = message;
+    if (headers === undefined && partition === undefined) return new Outgoing(key, data, '');
+    const text = headersText(headers);
+    if (text !== undefined && isPartition(partition, partitions)) return new Outgoing(key, data, text);
   }
-  const problems = problemsOf(message, partitions, path);
-  if (problems.length > 0) throw new InvalidOptionsError(problems);
-  const { key, data, headers } = message;
-  return new Outgoing(key ?? NO_KEY, json(data)!, headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '');
+  throw new InvalidOptionsError(problemsOf(message, partitions, path));
 }
 
 function problemsOf(message: OutgoingMessage, partitions: number, path: string): OptionProblem[] {
   if (typeof message !== 'object' || message === null) return [{ path, message: `must be an object (got ${describe(message)})` }];
-  const problems: OptionProblem[] = unknownIn(message) ? checkKeys(message, FIELDS, path) : [];
+  const problems: OptionProblem[] = checkKeys(message, FIELDS, path);
   const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: `${path}${key}`, message: `${text} (got ${describe(value)})` });
   const { key, headers, partition } = message;
   if (!isKey(key)) bad('.key', `must be a string of at most ${MAX_KEY_LENGTH} characters without control characters`, key);
-  if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition < partitions)) bad('.partition', `must be a whole number from 0 to ${partitions - 1}`, partition);
+  if (!isPartition(partition, partitions)) bad('.partition', `must be a whole number from 0 to ${partitions - 1}`, partition);
   try {
     const { length } = message.data instanceof RawJson ? message.data.text : (JSON.stringify(message.data) ?? 'null');
     if (length > MAX_MESSAGE_LENGTH) bad('.data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, length);
   } catch (error) {
     bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
   }
-  if (headers !== undefined && !isHeaders(headers)) bad('.headers', 'must be an object of strings', headers);
+  if (!isHeaders(headers)) bad('.headers', 'must be an object of strings', headers);
+  else if (headersText(headers) === undefined) bad('.headers', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, headers);
   return problems;
 }
 
 /** A misspelt key must not pass for none, nor misspelt data for null. */
 function unknownIn(message: OutgoingMessage): boolean {
-  for (const name in message) if (name !== 'key' && name !== 'data' && name !== 'headers' && name !== 'partition') return true;
+  for (const name in message) if (name !== 'key' && name !== 'data' && name !== 'headers' && name !== 'partition' && Object.hasOwn(message, name)) return true;
   return false;
 }
 
@@ -69,8 +70,20 @@ function isKey(key: unknown): key is string | undefined {
   return typeof key === 'string' && key.length <= MAX_KEY_LENGTH && !hasControls(key);
 }
 
+function isPartition(partition: unknown, partitions: number): boolean {
+  return partition === undefined || (Number.isInteger(partition) && (partition as number) >= 0 && (partition as number) < partitions);
+}
+
+/** What shows no names of its own, such as a Map, would get lost. */
 function isHeaders(headers: unknown): boolean {
-  return typeof headers === 'object' && headers !== null && !(Symbol.iterator in headers) && Object.values(headers).every((value) => typeof value === 'string');
+  return headers === undefined || (typeof headers === 'object' && headers !== null && !(Symbol.iterator in headers) && Object.values(headers).every((value) => typeof value === 'string'));
+}
+
+/** JSON, or nothing where there are none. Undefined: they cannot be sent. */
+function headersText(headers: OutgoingMessage['headers']): string | undefined {
+  if (!isHeaders(headers)) return undefined;
+  const text = headers === undefined || Object.keys(headers).length === 0 ? '' : JSON.stringify(headers);
+  return text.length <= MAX_MESSAGE_LENGTH ? text : undefined;
 }
 
 /** Undefined when JSON cannot carry it. */
