@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { ClosedError, ConnectionError, InvalidOptionsError, RedisStreamsError, type OptionProblem } from '../errors/index.js';
+import { ClosedError, ConnectionError, InvalidOptionsError, RedisStreamsError } from '../errors/index.js';
 import { roomMatcher } from '../kernel/room-pattern.js';
-import { decodePayload, encodePayload, type WireMessage } from '../kernel/room-wire.js';
-import { checkKeys, checkStreamName, describe } from '../keys/names.js';
+import { describe } from '../keys/names.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext, RoomTuning } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
@@ -10,9 +9,10 @@ import { patiently } from '../redis/patiently.js';
 import { slotOf } from '../redis/slot.js';
 import { newIncarnation, type ConsumerIdentity } from '../session/identity.js';
 import type { ResolvedSession } from '../session/options.js';
+import { checkRoom, encode, peeked, stateOf } from './messages.js';
 import { resolveSubscriber, type ResolvedFanout, type ResolvedRoomTuning } from './options.js';
 import { FanoutShard, RoomCounts } from './shard.js';
-import { registerFanout, type OutgoingRoomMessage, type RawState, type RoomStore } from './store.js';
+import { registerFanout, type OutgoingRoomMessage, type RoomStore } from './store.js';
 import { Subscriber } from './subscriber.js';
 import type {
   AckedRoomMessage, FanoutMetrics, PeekedMessage, RoomHandler, RoomHandlers, RoomHeaders, RoomHooks, RoomSendOptions, RoomState,
@@ -35,9 +35,6 @@ export interface RoomTarget {
   readonly tuning: ResolvedRoomTuning;
   readonly handlers: RoomHandlers;
 }
-
-const MAX_MESSAGE_LENGTH = 16_777_216;
-const MAX_PRIORITY = Number.MAX_SAFE_INTEGER;
 
 /** Rooms over one connection: sending, subscribing, looking. */
 export class FanoutClient {
@@ -258,54 +255,4 @@ export class FanoutClient {
   private register(): Promise<void> {
     return patiently(() => registerFanout(this.context.redis, this.options, this.context.identity.name), this.ending.signal);
   }
-}
-
-function checkRoom(room: unknown): OptionProblem[] {
-  return checkStreamName(room, 'room');
-}
-
-/** @throws InvalidOptionsError with everything that is wrong with it */
-function encode(room: unknown, data: unknown, options: RoomSendOptions): string {
-  const problems = [...checkRoom(room), ...checkKeys(options, ['priority', 'headers', 'await', 'timeoutMs'])];
-  const bad = (path: string, message: string, value: unknown): void => void problems.push({ path, message: `${message} (got ${describe(value)})` });
-  const { priority, headers, timeoutMs } = options;
-  if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= MAX_PRIORITY)) bad('priority', 'must be a whole number', priority);
-  if (options.await !== undefined && options.await !== 'queued' && options.await !== 'acked') bad('await', 'must be "queued" or "acked"', options.await);
-  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= 2_147_483_647)) bad('timeoutMs', 'must be a number of milliseconds from 1', timeoutMs);
-  if (headers !== undefined && !(typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string'))) bad('headers', 'must be an object of strings', headers);
-  let text = 'null';
-  try {
-    text = JSON.stringify(data) ?? 'null';
-    if (text.length > MAX_MESSAGE_LENGTH) bad('data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, text.length);
-  } catch (error) {
-    bad('data', `must be something JSON can carry: ${(error as Error).message}`, data);
-  }
-  if (problems.length > 0) throw new InvalidOptionsError(problems);
-  return encodePayload(text, headers);
-}
-
-function peeked({ id, priority, sentAt, redelivery, payload }: WireMessage): PeekedMessage {
-  return { id, priority, sentAt, redelivery, ...readable(payload) };
-}
-
-/** What cannot be read is shown as it is. */
-function readable(payload: string): { data: unknown; headers: RoomHeaders } {
-  try {
-    return decodePayload(payload);
-  } catch {
-    return { data: payload, headers: {} };
-  }
-}
-
-function stateOf(room: string, { current, waiting, members, serverMs }: RawState): RoomState {
-  return {
-    room,
-    backlog: waiting,
-    current: current && { ...peeked(current.message), deadline: current.deadline },
-    members: members.map(({ session, sync, deadline, ttlMs, owes }) => ({
-      session, sync, owes,
-      lastSeen: deadline !== undefined && deadline > serverMs ? deadline - ttlMs : undefined,
-    })),
-    owing: members.flatMap(({ session, owes }) => (owes ? [session] : [])),
-  };
 }
