@@ -6,7 +6,7 @@ import { consume, makeConsumer } from './support/consumer.js';
 import { ClosedError, FencedError, MessageLostError, type QueueContext } from './support/engine.js';
 import { gate, numbers, Runs, untilAborted } from './support/handlers.js';
 import { keysOf } from './support/keys.js';
-import { drained, pendingOf } from './support/state.js';
+import { drained, ghost, pendingOf } from './support/state.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 const LONG = { session: { ttlMs: 60_000 }, shutdown: { drainMs: 8_000 } };
@@ -86,6 +86,43 @@ onTopologies(['standalone'], 'the end of a consumer', (world) => {
     await drained(world(), queue, { timeoutMs: 3_000 });
     expect(runs.contexts.map(({ attempt }) => attempt)).toEqual([1]);
     expect(a.all('queue.retried')).toEqual([]);
+  });
+
+  it('what had been with others before, and was not begun, goes on at once as well', async () => {
+    const queue = await world().queue();
+    await world().client.queue(queue).sendMany(numbers(5).map((data) => ({ data })));
+    await (await ghost(world(), queue))();
+    const hold = gate();
+    const [mine, theirs] = [new Runs(), new Runs()];
+    const a = await consume(world(), queue, mine.handler(() => hold.opened), { concurrency: 1, engine: LONG });
+    await mine.calls(1);
+    expect(a.inner.load().held).toBe(5);
+    await consume(world(), queue, theirs.handler(), { engine: LONG });
+    const stopped = a.stop();
+    await theirs.calls(4, 3_000);
+    hold.open();
+    await stopped;
+    await drained(world(), queue);
+    expect([...mine.data, ...theirs.data].sort()).toEqual(numbers(5));
+    expect(theirs.contexts.every(({ attempt, redelivered }) => attempt === 1 && redelivered)).toBe(true);
+  });
+
+  it('a suspect that is still at it when its consumer ends keeps no turn from other consumers of the process', async () => {
+    const [queue, other] = [await world().queue(), await world().queue()];
+    for (const each of [queue, other]) {
+      await world().client.queue(each).send('x');
+      await (await ghost(world(), each, { begun: true }))();
+    }
+    const engine = world().engine({ shutdown: { drainMs: 100 } });
+    const runs = new Runs();
+    engine.addQueueConsumer({ queue }, { message: runs.handler(() => new Promise(() => undefined)) });
+    await engine.start();
+    await runs.calls(1);
+    await engine.queues().shutdown(queue);
+    const theirs = new Runs();
+    await engine.runQueueConsumer({ queue: other }, { message: theirs.handler() });
+    await theirs.calls(1, 3_000);
+    await drained(world(), other);
   });
 
   it('a consumer whose handler never returns holds up neither the stop nor its messages', async () => {

@@ -295,6 +295,7 @@ export class QueueConsumer implements DeliveryHost {
     await Promise.race([flushed, sleep(Math.max(0, until - performance.now()), done.signal)]);
     done.abort();
     this.calls.end();
+    for (const held of this.turns.keys()) this.endTurn(held); // other consumers of the process have suspects, too
     await Promise.all(this.shards.map((shard) => shard.leave()));
     context.events.emit('queue.terminated', { queue, group, reason, ...(error ? { error } : {}) });
   }

@@ -29,6 +29,12 @@ export class HeldMessage {
     return this.recorded ? this.record : '';
   }
 
+  /** Not begun here, it is given back with the record it came with: that one says nothing about whether it was given back before. */
+  asItCame(): this {
+    this.recorded = false;
+    return this;
+  }
+
   /** As the server keeps it. */
   get record(): string {
     return `${this.failures} ${this.crashes} 0`;

@@ -131,7 +131,7 @@ export class QueueShard {
   async stopReading(unbegun: readonly HeldMessage[]): Promise<void> {
     this.stopping = true;
     const looked = this.looks.stop();
-    for (const held of unbegun) if (this.holds(held)) this.retry(held, 0);
+    for (const held of unbegun) if (this.holds(held)) this.retry(held.asItCame(), 0);
     await this.reader.stop();
     await looked;
   }
