@@ -158,6 +158,7 @@ onTopologies(BOTH, 'producer', (world) => {
       () => world().client.lag({ stream: 'a{b}', group: 'g' }), () => world().client.pause({ stream: ok, group: 'no spaces' }),
       () => world().client.seek({ stream: 'x:y', group: 'g' }, 'earliest'), () => world().client.assignment({ stream: ok, group: '' }),
       () => world().client.shutdown({ stream: ok, group: '' }), () => world().client.sizes('*'), () => world().client.deadLetters({ stream: ok, group: '*' }),
+      () => world().client.send(undefined as never, { data: 1 }), () => world().client.lag(null as never), () => world().client.pause(undefined as never), () => world().client.seek(5 as never, 'latest'),
     ];
     for (const call of calls) {
       let answer: Promise<unknown>;

@@ -58,6 +58,7 @@ describe('partition options', () => {
   it.each([5, 'x', true, null, []])('%j is no retry, and no options of partitions', (wrong) => {
     expect(paths(resolve({ retry: wrong }).problems)).toEqual(['x.retry']);
     expect(paths(resolvePartitionDefaults(wrong as never).problems)).toEqual(['partition']);
+    expect(paths(resolvePartitionOptions(wrong as never, base, context).problems)).toEqual(['x', 'x.group', 'x.stream']);
   });
 
   it('startFrom becomes the id after which to begin', () => {

@@ -160,11 +160,11 @@ export class PartitionClient {
     return { stream, store: new GroupStore(this.context.redis, stream.stream, groupOf(ref), stream.partitions) };
   }
 
-  private nameOf(ref: string | StreamRef): string {
-    const { stream, namespace } = typeof ref === 'string' ? { stream: ref, namespace: undefined } : ref;
+  private nameOf(ref: string | StreamRef | undefined): string {
+    const { stream, namespace } = typeof ref === 'object' && ref !== null ? ref : { stream: ref, namespace: undefined };
     const problems = [...checkPartName(stream, 'stream'), ...(namespace === undefined ? [] : checkPartName(namespace, 'namespace'))];
     if (problems.length > 0) throw new InvalidOptionsError(problems);
-    return fullName(namespace ?? this.context.namespace, stream);
+    return fullName(namespace ?? this.context.namespace, stream!);
   }
 }
 

@@ -75,8 +75,10 @@ export function resolvePartitionOptions(
   context: { connections: readonly string[]; exclusive: boolean; path: string },
 ): { value: ResolvedPartitionOptions; problems: OptionProblem[] } {
   const { path } = context;
+  const wrong: OptionProblem[] = [];
+  input = objectOf(input, path, wrong);
   const { value, problems } = resolvePartitionTuning(input, path, base);
-  problems.push(...checkKeys(input, [...TUNING, 'stream', 'group', 'namespace', 'connection'], path));
+  problems.push(...wrong, ...checkKeys(input, [...TUNING, 'stream', 'group', 'namespace', 'connection'], path));
   problems.push(...checkPartName(input.stream, `${path}.stream`), ...checkPartName(input.group, `${path}.group`));
   if (input.namespace !== undefined) problems.push(...checkPartName(input.namespace, `${path}.namespace`));
   const check = new Check(path);
