@@ -105,7 +105,7 @@ export const partitionKills: Scenario = {
   about: 'ten members; every 300 ms a random one is SIGKILLed or SIGSTOPped, and replaced: nothing lost, nothing out of order; five seeds',
   takesSeconds: 350,
   run: async (context) => {
-    const seconds = context.seconds ?? (context.short ? 5 : 60);
+    const seconds = context.seconds ?? (context.short ? 15 : 60);
     // The first is the run's own, so that each of them can be run again by `--seed`.
     const seeds = context.short ? [context.seed] : [context.seed, ...Array.from({ length: 4 }, () => context.rng.int(1, 2 ** 31 - 1))];
     const outcomes: Outcome[] = [];

@@ -134,6 +134,7 @@ onTopologies(['standalone'], 'what cannot be', (world) => {
     ['priority Infinity', 'priority', (rooms) => rooms.send('r', 1, { priority: Number.POSITIVE_INFINITY })],
     ['priority as text', 'priority', (rooms) => rooms.send('r', 1, { priority: '1' as never })],
     ['headers that are a list', 'headers', (rooms) => rooms.send('r', 1, { headers: ['a'] as never })],
+    ['headers that are a Map', 'headers', (rooms) => rooms.send('r', 1, { headers: new Map([['a', 'b']]) as never })],
     ['a header that is a number', 'headers', (rooms) => rooms.send('r', 1, { headers: { a: 1 } as never })],
     ['null headers', 'headers', (rooms) => rooms.send('r', 1, { headers: null as never })],
     ['await something else', 'await', (rooms) => rooms.send('r', 1, { await: 'seen' as never })],

@@ -148,6 +148,27 @@ onTopologies(['standalone'], 'handling in one process', (world) => {
     expect(a.all('queue.deadLettered').map(({ reason, attempt }) => [reason, attempt])).toEqual([['max-attempts', 3], ['not for us', 1]]);
   });
 
+  it('whatever is thrown, or an error has for a message: the letter is whole, and the shard goes on', async () => {
+    const queue = await world().queue({ shards: 1 });
+    const revoked = Proxy.revocable({}, {});
+    revoked.revoke();
+    const thrown: Record<string, unknown> = {
+      list: Object.assign(new Error('x'), { message: ['name is empty', 'y'.repeat(10_000)] }),
+      nothing: Object.assign(new Error('x'), { message: undefined }),
+      proxy: revoked.proxy,
+    };
+    const a = await consume(world(), queue, async (data) => {
+      if (String(data) in thrown) throw thrown[String(data)];
+    }, { retry: { maxAttempts: 1 } });
+    await world().client.queue(queue).sendMany([...Object.keys(thrown), 'fine'].map((data) => ({ data, headers: { h: '1' } })));
+    await drained(world(), queue);
+    expect(a.all('queue.deadLettered')).toHaveLength(3);
+    const letters = await lettersOf(world(), queue);
+    const errors = Object.fromEntries(letters.map(({ fields }) => [JSON.parse(fields['entry.data']!) as string, fields['error']]));
+    expect(errors).toEqual({ list: `name is empty,${'y'.repeat(1_986)}`, nothing: '', proxy: 'a thrown object without a text' });
+    for (const { fields } of letters) expect(fields).toMatchObject({ reason: 'max-attempts', queue, shard: '0', 'entry.headers': '{"h":"1"}' });
+  });
+
   it('a handler that takes longer than maxProcessingMs is told, and the message delivered again; what it says then is not heard', async () => {
     const queue = await world().queue();
     const reasons: unknown[] = [];

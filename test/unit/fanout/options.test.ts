@@ -16,4 +16,10 @@ describe('options of rooms', () => {
     expect(resolveSubscriber({ sync: false, ackTimeoutMs: 10, retry: { maxAttempts: 1 } }, base, 'x')).toMatchObject({ problems: [], value: { sync: false, ackTimeoutMs: 10, maxAttempts: 1, backoff: { initialMs: 7 } } });
     expect(resolveSubscriber({ ackTimeoutMs: 1_001 }, base, 'x').problems).toMatchObject([{ path: 'x.ackTimeoutMs', message: expect.stringMatching(/at most fanout.ackTimeoutMs, 1000/) }]);
   });
+
+  it('are no number, text or list', () => {
+    expect(resolveFanout(5 as never).problems).toEqual([{ path: 'fanout', message: 'must be an object (got 5)' }]);
+    expect(resolveFanout({ retry: 'often' as never }).problems.map(({ path }) => path)).toEqual(['fanout.retry']);
+    expect(resolveSubscriber({ retry: [] as never }, resolveFanout().value, 'x').problems.map(({ path }) => path)).toEqual(['x.retry']);
+  });
 });

@@ -32,6 +32,7 @@ describe('encode', () => {
   it('reports every problem at once, where it is', () => {
     const bad = { headers: { a: 1 }, id: '', key: 5, delayMs: -1, delay: 3 } as unknown as QueueSendOptions;
     expect(problems(() => encode(1n, bad))).toEqual(['data', 'delay', 'delayMs', 'headers', 'id', 'key']);
+    expect(problems(() => encode(1, { headers: new Map([['a', 'b']]) } as unknown as QueueSendOptions))).toEqual(['headers']);
     expect(problems(() => encodeMessage({ data: 1n, ...bad }, 'messages[3]'))).toEqual(['data', 'delay', 'delayMs', 'headers', 'id', 'key'].map((key) => `messages[3].${key}`));
     expect(problems(() => encodeMessage({ dat: 1 } as never, 'messages[0]'))).toEqual(['messages[0].dat']);
     expect(problems(() => encodeMessage(null as never, 'messages[0]'))).toEqual(['messages[0]']);

@@ -33,6 +33,12 @@ describe('options of a queue\'s consumer', () => {
     expect(paths({ concurrency: 10, prefetch: 10 })).toEqual([]);
   });
 
+  it('takes no number, text or list for options', () => {
+    expect(paths({ retry: 5 })).toEqual(['x.retry']);
+    expect(paths({ retry: [] })).toEqual(['x.retry']);
+    expect(defaults(5 as never).problems).toEqual([{ path: 'queue', message: 'must be an object (got 5)' }]);
+  });
+
   it('reports every problem at once, with its path', () => {
     expect(paths({
       queue: 'a b', group: '', namespace: '{}', connection: 'third', concurrency: 0, prefetch: 'x', ack: 'later', maxProcessingMs: 1, maxCrashes: -1, startFrom: '5-0', retry: { maxAttempts: 0, maxMs: -1, tries: 3 }, shards: 4,

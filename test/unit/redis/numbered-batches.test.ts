@@ -68,6 +68,22 @@ describe('NumberedBatches', () => {
     expect(heads[2]).toEqual([2, 1, 0, 600_000]);
   });
 
+  it('sends nothing that would make the server forget an answer that is still asked for', async () => {
+    const { send, heads } = world({ a: always(LOST) });
+    const a = send('a');
+    // Stored, and settled, while the answer to the first is lost again and again.
+    const stored = ['b', 'c', 'd'].map(send);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await Promise.all(stored)).toEqual(['2 stored', '3 stored', '4 stored']);
+    const e = send('e');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(heads.filter(([sequence]) => sequence === 5)).toEqual([]);
+    await vi.advanceTimersByTimeAsync(15_000);
+    await expect(a).rejects.toBeInstanceOf(ConnectionError);
+    expect(await e).toBe('5 stored');
+    expect(heads.at(-1)!.slice(0, 2)).toEqual([5, 4]);
+  });
+
   it('when the one before is given up, its number counts as settled', async () => {
     const { send, heads } = world({ a: [new Error('WRONGTYPE')], b: ['GAP'] });
     const [a, b] = [send('a'), send('b')];

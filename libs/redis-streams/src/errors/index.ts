@@ -35,8 +35,8 @@ export type ErrorCode =
 
 /** What a handler threw, as an Error. Anything may be thrown, also what `String` cannot convert. */
 export function toError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
   try {
+    if (thrown instanceof Error) return thrown;
     return new Error(String(thrown), { cause: thrown });
   } catch {
     return new Error(`a thrown ${typeof thrown} without a text`, { cause: thrown });

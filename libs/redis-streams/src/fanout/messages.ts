@@ -1,5 +1,6 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { decodePayload, encodePayload, type WireMessage } from '../kernel/room-wire.js';
+import { isHeaders } from '../keys/check.js';
 import { checkKeys, checkStreamName, describe } from '../keys/names.js';
 import type { RawState } from './store.js';
 import type { PeekedMessage, RoomHeaders, RoomSendOptions, RoomState } from './types.js';
@@ -20,7 +21,7 @@ export function encode(room: unknown, data: unknown, options: RoomSendOptions): 
   if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= MAX_PRIORITY)) bad('priority', 'must be a whole number', priority);
   if (options.await !== undefined && options.await !== 'queued' && options.await !== 'acked') bad('await', 'must be "queued" or "acked"', options.await);
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= 2_147_483_647)) bad('timeoutMs', 'must be a number of milliseconds from 1', timeoutMs);
-  if (headers !== undefined && !(typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string'))) bad('headers', 'must be an object of strings', headers);
+  if (headers !== undefined && !isHeaders(headers)) bad('headers', 'must be an object of strings', headers);
   let text = 'null';
   try {
     text = JSON.stringify(data) ?? 'null';

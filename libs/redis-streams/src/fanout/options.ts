@@ -1,6 +1,6 @@
 import type { OptionProblem } from '../errors/index.js';
 import type { ResolvedBackoff } from '../kernel/backoff.js';
-import { Check } from '../keys/check.js';
+import { Check, objectOf } from '../keys/check.js';
 import { checkKeys, checkPartName } from '../keys/names.js';
 import type { FanoutOptions, RoomTuning } from '../options.js';
 
@@ -30,7 +30,7 @@ const BACKOFF: ResolvedBackoff = { initialMs: 100, factor: 2, maxMs: 5_000, jitt
 /** Applies defaults and reports every problem with its path. */
 export function resolveRoomTuning(input: RoomTuning, path: string, base?: ResolvedRoomTuning): { value: ResolvedRoomTuning; problems: OptionProblem[] } {
   const check = new Check(path);
-  const retry = input.retry ?? {};
+  const retry = objectOf(input.retry, `${path}.retry`, check.problems);
   check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(BACKOFF)], `${path}.retry`));
   const value: ResolvedRoomTuning = {
     sync: check.oneOf('sync', input.sync, [true, false], base?.sync),
@@ -53,9 +53,10 @@ export function resolveSubscriber(input: RoomTuning, base: ResolvedRoomTuning, p
   return { value, problems: [...checkKeys(input, [...TUNING, ...more], path), ...problems] };
 }
 
-export function resolveFanout(input: FanoutOptions = {}, path = 'fanout'): { value: ResolvedFanout; problems: OptionProblem[] } {
-  const { value, problems } = resolveRoomTuning(input, path);
+export function resolveFanout(given?: FanoutOptions, path = 'fanout'): { value: ResolvedFanout; problems: OptionProblem[] } {
   const check = new Check(path);
+  const input = objectOf(given, path, check.problems);
+  const { value, problems } = resolveRoomTuning(input, path);
   check.problems.push(...checkKeys(input, [...TUNING, 'namespace', 'shards', 'whenEmpty', 'maxBacklog', 'delivery', 'maxRedeliveries'], path), ...problems);
   if (input.namespace !== undefined) check.problems.push(...checkPartName(input.namespace, `${path}.namespace`));
   const delivery = check.oneOf('delivery', input.delivery, ['at-least-once', 'at-most-once']);

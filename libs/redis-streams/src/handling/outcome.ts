@@ -11,5 +11,9 @@ export const OUTCOME: unique symbol = Symbol.for('nestjs-redis-streams:outcome')
 
 /** Undefined: the consumer's retry options decide. */
 export function outcomeOf(thrown: unknown): Outcome | undefined {
-  return typeof thrown === 'object' && thrown !== null ? (thrown as { [OUTCOME]?: Outcome })[OUTCOME] : undefined;
+  try {
+    return typeof thrown === 'object' && thrown !== null ? (thrown as { [OUTCOME]?: Outcome })[OUTCOME] : undefined;
+  } catch {
+    return undefined; // a revoked proxy, say
+  }
 }

@@ -47,3 +47,15 @@ export class Check {
     return name;
   }
 }
+
+/** Options that hold others: a number, a text or a list in their place would pass for none. */
+export function objectOf<T extends object>(given: T | undefined, path: string, problems: OptionProblem[]): T {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given;
+  if (given !== undefined) problems.push({ path, message: `must be an object (got ${describe(given)})` });
+  return {} as T;
+}
+
+/** What may be sent as headers. What shows no names of its own, such as a Map, would get lost. */
+export function isHeaders(headers: unknown): headers is Readonly<Record<string, string>> {
+  return typeof headers === 'object' && headers !== null && !(Symbol.iterator in headers) && Object.values(headers).every((value) => typeof value === 'string');
+}

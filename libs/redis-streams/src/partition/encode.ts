@@ -1,6 +1,7 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import { hasControls } from '../kernel/characters.js';
+import { isHeaders } from '../keys/check.js';
 import { checkKeys, describe } from '../keys/names.js';
 import type { OutgoingMessage } from './types.js';
 
@@ -53,7 +54,7 @@ function problemsOf(message: OutgoingMessage, partitions: number, path: string):
   } catch (error) {
     bad('.data', `must be something JSON can carry: ${(error as Error).message}`, message.data);
   }
-  if (!isHeaders(headers)) bad('.headers', 'must be an object of strings', headers);
+  if (headers !== undefined && !isHeaders(headers)) bad('.headers', 'must be an object of strings', headers);
   else if (headersText(headers) === undefined) bad('.headers', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, headers);
   return problems;
 }
@@ -74,14 +75,9 @@ function isPartition(partition: unknown, partitions: number): boolean {
   return partition === undefined || (Number.isInteger(partition) && (partition as number) >= 0 && (partition as number) < partitions);
 }
 
-/** What shows no names of its own, such as a Map, would get lost. */
-function isHeaders(headers: unknown): boolean {
-  return headers === undefined || (typeof headers === 'object' && headers !== null && !(Symbol.iterator in headers) && Object.values(headers).every((value) => typeof value === 'string'));
-}
-
 /** JSON, or nothing where there are none. Undefined: they cannot be sent. */
 function headersText(headers: OutgoingMessage['headers']): string | undefined {
-  if (!isHeaders(headers)) return undefined;
+  if (headers !== undefined && !isHeaders(headers)) return undefined;
   const text = headers === undefined || Object.keys(headers).length === 0 ? '' : JSON.stringify(headers);
   return text.length <= MAX_MESSAGE_LENGTH ? text : undefined;
 }

@@ -1,7 +1,7 @@
 import type { OptionProblem } from '../errors/index.js';
 import { DEFAULT_BACKOFF, type ResolvedBackoff } from '../kernel/backoff.js';
 import { isStreamId } from '../kernel/stream-id.js';
-import { Check } from '../keys/check.js';
+import { Check, objectOf } from '../keys/check.js';
 import { checkKeys, checkPartName, describe } from '../keys/names.js';
 import { fullName } from '../keys/partition-keys.js';
 import type { PartitionConsumerOptions, PartitionDefaults, PartitionTuning } from '../options.js';
@@ -86,13 +86,6 @@ export function resolvePartitionOptions(
   problems.push(...check.problems);
   if (value.rejoinMs > 0 && !context.exclusive) problems.push({ path: `${path}.rejoinMs`, message: 'needs a name to come back under: set consumerName (or POD_NAME) to one that this process keeps over a restart' });
   return { value: { ...value, stream: fullName(input.namespace ?? base.namespace, input.stream), group: input.group, connection }, problems };
-}
-
-/** Options that hold others: a number, a text or a list in their place would pass for none. */
-export function objectOf<T extends object>(given: T | undefined, path: string, problems: OptionProblem[]): T {
-  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given;
-  if (given !== undefined) problems.push({ path, message: `must be an object (got ${describe(given)})` });
-  return {} as T;
 }
 
 /** The id after which to begin; `$` for only new ones. */

@@ -1,11 +1,11 @@
 import { StreamMismatchError, StreamNotRegisteredError, type OptionProblem } from '../errors/index.js';
 import { PARTITIONERS, type Partitioner } from '../kernel/partitioner.js';
+import { objectOf } from '../keys/check.js';
 import { checkKeys, checkPartName, describe } from '../keys/names.js';
 import { fullName, registrationKey } from '../keys/partition-keys.js';
 import type { StreamRegistration } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { Registry, type RegistryKind } from '../redis/registry.js';
-import { objectOf } from './options.js';
 
 /** What Redis keeps about a stream: equal in every process, or it is refused. */
 export interface StreamDefinition {

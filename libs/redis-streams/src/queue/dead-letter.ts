@@ -1,3 +1,4 @@
+import { errorText, plainText } from '../handling/error-text.js';
 import type { HeldMessage } from './held-message.js';
 
 const MAX_FIELDS = 64;
@@ -10,7 +11,7 @@ export function deadLetterFields(
   error: Error | undefined,
 ): string[] {
   const fields = [
-    'reason', reason, 'error', error?.message ?? '', 'queue', place.queue, 'group', place.group, 'shard', String(place.shard),
+    'reason', plainText(reason), 'error', errorText(error), 'queue', place.queue, 'group', place.group, 'shard', String(place.shard),
     'id', held.id, 'attempts', String(Math.max(1, held.failures + held.crashes)), 'owner', place.owner,
   ];
   const { key, data, headers, other } = held.message;

@@ -1,5 +1,6 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
+import { isHeaders } from '../keys/check.js';
 import { checkKeys, describe } from '../keys/names.js';
 import type { QueueSendOptions } from './types.js';
 
@@ -76,10 +77,6 @@ function problemsOf(data: unknown, options: QueueSendOptions, path: string, know
 function isName(name: unknown): boolean {
   // Half of a surrogate pair would arrive as another character, and lengths are told in bytes.
   return name === undefined || (typeof name === 'string' && name !== '' && name.length <= MAX_KEY_LENGTH && !/[\p{Cc}\p{Surrogate}]/u.test(name));
-}
-
-function isHeaders(headers: unknown): boolean {
-  return typeof headers === 'object' && headers !== null && !Array.isArray(headers) && Object.values(headers).every((value) => typeof value === 'string');
 }
 
 /** Undefined when JSON cannot carry it. */

@@ -1,6 +1,6 @@
 import type { OptionProblem } from '../errors/index.js';
 import { DEFAULT_BACKOFF, type ResolvedBackoff } from '../kernel/backoff.js';
-import { Check } from '../keys/check.js';
+import { Check, objectOf } from '../keys/check.js';
 import { checkKeys, checkPartName } from '../keys/names.js';
 import { fullName } from '../keys/partition-keys.js';
 import type { QueueConsumerOptions, QueueDefaults, QueueTuning } from '../options.js';
@@ -41,7 +41,7 @@ const TUNING = ['concurrency', 'prefetch', 'ack', 'maxProcessingMs', 'retry', 'm
 /** Applies defaults and reports every problem with its path. */
 export function resolveQueueTuning(input: QueueTuning, path: string, base?: ResolvedQueueTuning): { value: ResolvedQueueTuning; problems: OptionProblem[] } {
   const check = new Check(path);
-  const retry = input.retry ?? {};
+  const retry = objectOf(input.retry, `${path}.retry`, check.problems);
   check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(DEFAULT_BACKOFF)], `${path}.retry`));
   const concurrency = check.number('concurrency', input.concurrency, base?.concurrency ?? 16, 1, 1_000_000);
   const prefetch = check.number('prefetch', input.prefetch, Math.max(base?.prefetch ?? PREFETCH, concurrency), 1, 1_000_000);
@@ -60,8 +60,11 @@ export function resolveQueueTuning(input: QueueTuning, path: string, base?: Reso
   return { value, problems: check.problems };
 }
 
-export function resolveQueueDefaults(input: QueueDefaults = {}, path = 'queue'): { value: ResolvedQueueDefaults; problems: OptionProblem[] } {
+export function resolveQueueDefaults(given?: QueueDefaults, path = 'queue'): { value: ResolvedQueueDefaults; problems: OptionProblem[] } {
+  const wrong: OptionProblem[] = [];
+  const input = objectOf(given, path, wrong);
   const { value, problems } = resolveQueueTuning(input, path);
+  problems.unshift(...wrong);
   const producer = resolveQueueProducer(input.producer, `${path}.producer`);
   const check = new Check(path);
   const registrationWaitMs = check.number('registrationWaitMs', input.registrationWaitMs, 5_000, 0, 3_600_000, false);

@@ -9,6 +9,8 @@ const KEEP_MS = 600_000;
 const RENEW_MS = 60_000;
 const GIVE_UP_MS = 15_000;
 const RETRY_MS = 100;
+/** So many of a producer's last batches the server can answer again. */
+const REMEMBERED = 4;
 /** How long a closed producer's record outlives it. */
 const LATE_MS = 60_000;
 
@@ -100,6 +102,12 @@ export class NumberedBatches<C, R> {
     // Whether an earlier try may have stored it.
     let unsure = false;
     for (;;) {
+      const oldest = this.flights[0]!;
+      if (sequence - oldest.sequence >= REMEMBERED) {
+        // Stored, this one would make the server forget what it answered to that one.
+        await oldest.settled;
+        continue;
+      }
       const now = performance.now();
       const renew = now - this.renewedAt > RENEW_MS;
       let answer: string;

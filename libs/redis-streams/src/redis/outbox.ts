@@ -4,8 +4,8 @@ const MAX_BATCH = 512;
 const MAX_BATCH_BYTES = 1_048_576;
 const MAX_PENDING = 100_000;
 const MAX_PENDING_BYTES = 67_108_864;
-/** The next one is on its way while the server works on this one. */
-const UNDER_WAY = 2;
+/** One is being answered, one is the server's, and one on its way: with two, all three processes of a busy machine wait for each other's turns. */
+const UNDER_WAY = 3;
 const SOON = Promise.resolve();
 
 /** Something to be sent. */
@@ -110,7 +110,7 @@ export interface OutboxOptions {
 
 /**
  * What a producer has yet to send to one shard. A lone item goes out at once; while a batch is under way the next one
- * grows, and a second is under way only when it is full: so batches grow exactly when the server is the slower side.
+ * grows, and others are under way besides only when they are full: so batches grow exactly when the server is the slower side.
  * Much like the Batcher, but an item is written down when it comes, and batches are never copied: at this rate what is made
  * for each item, and what dies old, is most of the cost.
  */
