@@ -37,12 +37,14 @@ async function registered(url: string): Promise<RedisStreamsEngine> {
   return engine;
 }
 
+/** As an HTTP API under load has them. */
+const CALLERS = 2_000;
+
 const engineSend: Role = async ({ url, tell }) => {
   const client = (await registered(url)).partitions();
   return producer((stream, from, count) => {
     const sender = client.producer(stream);
-    // 2,000 callers at a time, as an HTTP API under load has them.
-    return lanes(count, 2_000, (i) => {
+    return lanes(count, CALLERS, (i) => {
       const data = payment(from + i);
       return sender.send({ key: accountKey(data), data });
     });
@@ -99,6 +101,29 @@ const bareScript: Role = async ({ url, tell }) => {
   }, tell);
 };
 
+/** The bound for whoever wants to know of each message: the same calls, but as many callers as ours, each of whom awaits a promise of his message. */
+const awaitedScript: Role = async ({ url, tell }) => {
+  const redis = new Redis(url);
+  await redis.script('LOAD', BARE);
+  const sha = createHash('sha1').update(BARE).digest('hex');
+  return producer((stream, from, count) => {
+    const key = partitionKey(stream, 0);
+    let texts: string[] = [];
+    let told: Array<() => void> = [];
+    let sent = 0;
+    const go = (resolves: ReadonlyArray<() => void>): void => void redis.evalsha(sha, 1, key, ...texts).then(() => resolves.forEach((resolve) => resolve()));
+    return lanes(count, CALLERS, (i) => new Promise<void>((resolve) => {
+      texts.push(JSON.stringify(payment(from + i)));
+      told.push(resolve);
+      const last = ++sent === count;
+      if (texts.length < BATCH && !last) return;
+      go(told);
+      texts = [];
+      told = [];
+    }));
+  }, tell);
+};
+
 export const partitionProducerRoles: Readonly<Record<string, Role>> = {
   'produce-send': engineSend,
   'produce-send-many': engineSendMany,
@@ -106,4 +131,5 @@ export const partitionProducerRoles: Readonly<Record<string, Role>> = {
   'produce-pipeline-1-awaited': pipelined(1, 1),
   'produce-pipeline-16': pipelined(PARTITIONS),
   'produce-script': bareScript,
+  'produce-script-awaited': awaitedScript,
 };
