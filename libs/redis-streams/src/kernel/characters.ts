@@ -5,8 +5,10 @@
 const charCodeAt = Function.prototype.call.bind(String.prototype.charCodeAt) as (text: string, at: number) => number;
 
 const ASCII = 0x7f;
+/** From this length on the runtime writes a text faster. */
+export const SHORT = 32;
 
-/** Writes `text` a byte a character, which for short ones is sooner done than calling the runtime. Answers false when it is not ASCII; what is written then means nothing. */
+/** Writes `text` a byte a character: for those below `SHORT`. Answers false when it is not ASCII; what is written then means nothing. */
 export function writeAscii(text: string, into: Uint8Array, at: number): boolean {
   const { length } = text;
   for (let i = 0; i < length; i++) {

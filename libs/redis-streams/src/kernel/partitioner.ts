@@ -1,12 +1,10 @@
 import { Buffer } from 'node:buffer';
-import { writeAscii } from './characters.js';
+import { SHORT, writeAscii } from './characters.js';
 
 export type PartitionerName = 'murmur2' | 'fnv1a';
 /** Number of a key's partition, 0 to `partitions` - 1. Must be the same function in every process, for good. */
 export type Partitioner = (key: string, partitions: number) => number;
 
-/** From here on the runtime writes a key faster. */
-const SHORT = 32;
 const M = 0x5bd1e995;
 let scratch = Buffer.allocUnsafe(1024);
 

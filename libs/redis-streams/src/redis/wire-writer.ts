@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { writeAscii } from '../kernel/characters.js';
+import { SHORT, writeAscii } from '../kernel/characters.js';
 import { WireRoom } from './wire-room.js';
 import type { WireArguments } from './wire.js';
 
@@ -7,8 +7,6 @@ import type { WireArguments } from './wire.js';
 const MOST_BYTES = 3;
 /** Of longer strings it is worth asking what they need. */
 const LONG = 1_024;
-/** From here on the runtime writes a text faster. */
-const SHORT = 32;
 /** `$`, the length, two line ends. */
 const AROUND = 16;
 const DOLLAR = '$'.charCodeAt(0);
