@@ -250,7 +250,7 @@ export interface QueueTuning {
   readonly concurrency?: number;
   /**
    * Messages this process holds at most, over all shards: read ahead, being handled, or being settled. They wait for this process;
-   * when it dies, until its session has expired. Default: 256 and, for one that handles more than that in a tenth of a second, up to 2,048;
+   * when it dies, until its session has expired. Default: 256 and, for one that handles more than that in a tenth of a second, up to 4,096;
    * at least `concurrency`.
    */
   readonly prefetch?: number;

@@ -11,7 +11,7 @@ describe('options of a queue\'s consumer', () => {
     const { value, problems } = consumer({});
     expect(problems).toEqual([]);
     expect(value).toEqual({
-      queue: 'q', group: 'default', connection: 'default', concurrency: 16, prefetch: 2_048, prefetchFrom: 256, ack: 'auto', maxProcessingMs: 300_000, maxAttempts: 5,
+      queue: 'q', group: 'default', connection: 'default', concurrency: 16, prefetch: 4_096, prefetchFrom: 256, ack: 'auto', maxProcessingMs: 300_000, maxAttempts: 5,
       backoff: { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 }, maxCrashes: 3, startFrom: '0-0',
     });
     expect(defaults().value).toMatchObject({ namespace: undefined, registrationWaitMs: 5_000 });
@@ -26,7 +26,7 @@ describe('options of a queue\'s consumer', () => {
   });
 
   it('what is held includes what is handled: prefetch is at least the concurrency', () => {
-    expect(consumer({ concurrency: 1_000 }).value).toMatchObject({ prefetch: 2_048, prefetchFrom: 1_000 });
+    expect(consumer({ concurrency: 1_000 }).value).toMatchObject({ prefetch: 4_096, prefetchFrom: 1_000 });
     expect(consumer({ concurrency: 10_000 }).value).toMatchObject({ prefetch: 10_000, prefetchFrom: 10_000 });
     expect(consumer({ prefetch: 700 }).value).toMatchObject({ prefetch: 700, prefetchFrom: 700 });
     expect(paths({ concurrency: 10, prefetch: 9 })).toEqual(['x.prefetch']);

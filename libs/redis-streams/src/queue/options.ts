@@ -35,7 +35,7 @@ export interface ResolvedQueueDefaults extends ResolvedQueueTuning {
 
 /** Unless a number is given: from few to many, as fast as it is. */
 const PREFETCH_FROM = 256;
-const PREFETCH = 2_048;
+const PREFETCH = 4_096;
 const TUNING = ['concurrency', 'prefetch', 'ack', 'maxProcessingMs', 'retry', 'maxCrashes', 'startFrom'];
 
 /** Applies defaults and reports every problem with its path. */
