@@ -90,28 +90,30 @@ function pipelined(streams: number, inFlight = IN_FLIGHT): Role {
 
 const BARE = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'data', ARGV[i]) end return #ARGV";
 
-/** The bound: one script call for 200 messages, to one stream, without ids, keys, bounds or resends. */
-const bareScript: Role = async ({ url, tell }) => {
+/** Adds texts to one stream in one call. */
+async function bare(url: string): Promise<(stream: string, texts: readonly string[]) => Promise<unknown>> {
   const redis = new Redis(url);
   await redis.script('LOAD', BARE);
   const sha = createHash('sha1').update(BARE).digest('hex');
+  return (stream, texts) => redis.evalsha(sha, 1, partitionKey(stream, 0), ...texts);
+}
+
+/** The bound: one script call for 200 messages, to one stream, without ids, keys, bounds or resends. */
+const bareScript: Role = async ({ url, tell }) => {
+  const add = await bare(url);
   return producer((stream, from, count) => {
-    const key = partitionKey(stream, 0);
-    return batches(count, (first, end) => redis.evalsha(sha, 1, key, ...Array.from({ length: end - first }, (_, i) => JSON.stringify(payment(from + first + i)))));
+    return batches(count, (first, end) => add(stream, Array.from({ length: end - first }, (_, i) => JSON.stringify(payment(from + first + i)))));
   }, tell);
 };
 
 /** The bound for whoever wants to know of each message: the same calls, but as many callers as ours, each of whom awaits a promise of his message. */
 const awaitedScript: Role = async ({ url, tell }) => {
-  const redis = new Redis(url);
-  await redis.script('LOAD', BARE);
-  const sha = createHash('sha1').update(BARE).digest('hex');
+  const add = await bare(url);
   return producer((stream, from, count) => {
-    const key = partitionKey(stream, 0);
     let texts: string[] = [];
     let told: Array<() => void> = [];
     let sent = 0;
-    const go = (resolves: ReadonlyArray<() => void>): void => void redis.evalsha(sha, 1, key, ...texts).then(() => resolves.forEach((resolve) => resolve()));
+    const go = (resolves: ReadonlyArray<() => void>): void => void add(stream, texts).then(() => resolves.forEach((resolve) => resolve()));
     return lanes(count, CALLERS, (i) => new Promise<void>((resolve) => {
       texts.push(JSON.stringify(payment(from + i)));
       told.push(resolve);
