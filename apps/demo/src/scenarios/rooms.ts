@@ -40,7 +40,8 @@ async function slowOne(stage: RoomStage, client: RoomClient): Promise<void> {
   await stage.until(() => moved(room) >= 3, stage.soon(SOON_MS));
   const until = Date.now();
   client.manner = 'prompt';
-  const gaps = gapsOf(stage.journal, room).filter((gap) => gap.from >= from && gap.to <= until).map((gap) => gap.to - gap.from);
+  // A tick seen in the very millisecond of the change may have been acknowledged before it.
+  const gaps = gapsOf(stage.journal, room).filter((gap) => gap.from > from && gap.to <= until).map((gap) => gap.to - gap.from);
   const ok = gaps.length > 0 && Math.min(...gaps) >= SLOW_MS && client.isIn && others.every((other) => moved(other) >= moved(room));
   stage.promise(`while ${name} took ${SLOW_MS} ms over each tick, ${room} waited for it every time (${moved(room)} ticks, ${Math.min(...gaps)} ms apart at least) and the other rooms did not (${others.map(moved).join(' and ')})`, ok);
 }
