@@ -1,5 +1,6 @@
 import type { MessageHandler } from '@nestjs/microservices';
 import { isObservable, type Subscription } from 'rxjs';
+import { errorText } from '../handling/error-text.js';
 import { outcomeOf } from '../handling/outcome.js';
 import { isRepliesKey } from '../keys/transport-keys.js';
 import type { Cancels, RunningRequest } from './cancels.js';
@@ -18,6 +19,8 @@ export interface RequestHost extends RouteHost {
   encodeReply(reply: { readonly response?: unknown; readonly err?: unknown; readonly isDisposed?: boolean }): Encoded | Promise<Encoded>;
 }
 
+/** As Nest has it, for a handler that fails with nothing. */
+const UNKNOWN = { status: 'error', message: 'Internal server error' };
 const STORED = Promise.resolve(true);
 const GONE = Promise.resolve(false);
 
@@ -25,7 +28,7 @@ const GONE = Promise.resolve(false);
 class Exchange {
   private sequence = 0;
   private stored = STORED;
-  /** Replies take a while to encode: each goes behind those before it. */
+  /** Replies take a while to encode, or one could not be: each goes behind those before it. */
   private isSlow = false;
 
   constructor(
@@ -45,8 +48,20 @@ class Exchange {
     return this.write(REPLY.end);
   }
 
-  error(err: unknown): Promise<boolean> {
-    return this.encoded(REPLY.error, { err, isDisposed: true });
+  /** Behind what could be said before it; often what could not is the reason. */
+  async error(err: unknown): Promise<boolean> {
+    if (this.isSlow) await this.stored.catch(() => undefined);
+    return this.put(REPLY.error, await this.errorText(err));
+  }
+
+  /** Whoever asked shall know, also of an error that nothing can carry. */
+  private async errorText(err: unknown): Promise<Encoded> {
+    const { host } = this;
+    try {
+      return await host.encodeReply({ err: err || UNKNOWN, isDisposed: true });
+    } catch (error) {
+      return host.codec.encode({ status: 'error', message: `the error of the request could not be sent: ${errorText(error as Error)}` });
+    }
   }
 
   private encoded(kind: ReplyKind, reply: Parameters<RequestHost['encodeReply']>[0]): Promise<boolean> {
@@ -54,7 +69,9 @@ class Exchange {
     try {
       encoded = this.host.encodeReply(reply);
     } catch (error) {
-      return Promise.reject(error as Error); // too large, say
+      // Too large, say. What comes behind it would hide that it is missing, the end above all.
+      this.isSlow = true;
+      return (this.stored = Promise.reject(error as Error));
     }
     if (!(encoded instanceof Promise)) return this.write(kind, encoded);
     this.isSlow = true;
