@@ -30,6 +30,18 @@ class Failing {
     // It fails after it has said something, as a stream does.
     return concat(of(1, 2), attempt === 1 ? throwError(() => new RpcException('late')) : EMPTY);
   }
+  @EventPattern<unknown>('when', streamOptions(BACKOFF))
+  when(@Payload() how: string, @Ctx() context: RedisStreamsContext): void {
+    if (note(how, how, context) === 1) throw new RetryException('again', { delayMs: Number(how) });
+  }
+  @EventPattern<unknown>('refused', streamOptions({ ...BACKOFF, ack: 'manual' }))
+  refused(@Payload() how: string, @Ctx() context: RedisStreamsContext): Promise<void> {
+    return note(how, how, context) === 1 ? context.nack(Number(how)) : context.ack();
+  }
+  @EventPattern<unknown>('in order', streamOptions({ ...BACKOFF, partitions: 1 }))
+  inOrder(@Payload() how: string, @Ctx() context: RedisStreamsContext): void {
+    if (note(how, how, context) === 1) throw new RetryException('again', { delayMs: Number(how) });
+  }
   @MessagePattern('request')
   request(@Payload() how: string, @Ctx() context: RedisStreamsContext): unknown {
     return fail(how, note(how, how, context)) ?? `${how} ${context.attempt}`;
@@ -128,5 +140,28 @@ describe.each([
     expect([attempts('retry'), attempts('dead'), attempts('drop'), attempts('always'), attempts('throws')]).toEqual([[1, 2, 3], [1], [1], [1, 2, 3, 4, 5], [1]]);
     await waitUntil(async () => (await letters.count()) === 2, { what: 'two are dead letters' });
     expect((await letters.list()).map(({ data }) => data).toSorted()).toEqual(['always', 'dead']);
+  });
+});
+
+describe.each(['when', 'refused', 'in order'])('a handler of "%s" that asks for a delay', (pattern) => {
+  it('that is no number: the backoff it is, and nothing fails over it', async () => {
+    const { server } = await net.serve([Failing]);
+    const delays: number[] = [];
+    server.on('queue.retried', ({ delayMs }) => void delays.push(delayMs));
+    server.on('partition.retried', ({ delayMs }) => void delays.push(delayMs));
+    await net.client().emitAsync(pattern, 'not there');
+    await waitUntil(() => attempts('not there').length === 2, { what: 'it has run again' });
+    expect(delays).toEqual([100]);
+    expect(net.errors.filter((error) => error !== 'again')).toEqual([]);
+  });
+
+  it('without end: a year', async () => {
+    const { server } = await net.serve([Failing]);
+    const delays: number[] = [];
+    server.on('queue.retried', ({ delayMs }) => void delays.push(delayMs));
+    server.on('partition.retried', ({ delayMs }) => void delays.push(delayMs));
+    await net.client().emitAsync(pattern, 'Infinity');
+    await waitUntil(() => delays.length === 1, { what: 'it is to be run again' });
+    expect(delays).toEqual([31_536_000_000]);
   });
 });

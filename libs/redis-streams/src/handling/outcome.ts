@@ -17,3 +17,11 @@ export function outcomeOf(thrown: unknown): Outcome | undefined {
     return undefined; // a revoked proxy, say
   }
 }
+
+/** As for messages that are sent. */
+const MAX_DELAY_MS = 31_536_000_000;
+
+/** A delay that a handler asks for, as it can be kept. Undefined: what it gave is none, such as what it has read from an answer that does not have it. */
+export function givenDelay(delayMs: unknown): number | undefined {
+  return typeof delayMs === 'number' && !Number.isNaN(delayMs) ? Math.min(Math.max(0, delayMs), MAX_DELAY_MS) : undefined;
+}

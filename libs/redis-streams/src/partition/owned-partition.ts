@@ -2,7 +2,7 @@ import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type Par
 import { backoffDelay } from '../kernel/backoff.js';
 import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
 import { Calls } from '../handling/calls.js';
-import { outcomeOf } from '../handling/outcome.js';
+import { givenDelay, outcomeOf } from '../handling/outcome.js';
 import { Timers } from '../redis/timers.js';
 import { CommitDraft } from './commit-draft.js';
 import { type Delivery, type DeliveryHost, type RawMessage } from './delivery.js';
@@ -261,7 +261,7 @@ export class OwnedPartition implements DeliveryHost {
 
   private retryLater(entry: WindowEntry<RawMessage>, error: Error, givenMs: number | undefined): void {
     const first = this.window.failed(entry);
-    const delayMs = givenMs ?? backoffDelay(this.options.backoff, entry.failures, Math.random());
+    const delayMs = givenDelay(givenMs) ?? backoffDelay(this.options.backoff, entry.failures, Math.random());
     this.host.retried(this, entry, delayMs, error);
     if (first && this.phase === 'active') this.retries.in(delayMs, () => (this.window.retry(entry), this.pump()));
   }

@@ -1,6 +1,6 @@
 import { HandlerTimeoutError, MessageLostError, toError } from '../errors/index.js';
 import { Calls } from '../handling/calls.js';
-import { outcomeOf } from '../handling/outcome.js';
+import { givenDelay, outcomeOf } from '../handling/outcome.js';
 import { isThenable } from '../handling/thenable.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import { isTransient } from '../kernel/server-errors.js';
@@ -232,7 +232,7 @@ export class QueueConsumer implements DeliveryHost {
       this.park(place, held, 'max-attempts', error);
     } else {
       held.recorded = true;
-      const delay = Math.max(0, Math.round(delayMs ?? backoffDelay(options.backoff, held.failures, Math.random())));
+      const delay = Math.round(givenDelay(delayMs) ?? backoffDelay(options.backoff, held.failures, Math.random()));
       context.events.emit('queue.retried', { queue, group, shard: place.shard, id: held.id, attempt: held.failures, delayMs: delay, error });
       place.retry(held, delay);
     }

@@ -1,5 +1,5 @@
 import { RpcException } from '@nestjs/microservices';
-import { OUTCOME, type Outcome } from '../handling/outcome.js';
+import { givenDelay, OUTCOME, type Outcome } from '../handling/outcome.js';
 
 /**
  * What a handler throws to say itself what becomes of its message. Nest turns everything else that is thrown into a plain object;
@@ -26,10 +26,11 @@ abstract class OutcomeException extends RpcException {
   }
 }
 
-/** Deliver again after `delayMs`, by default after the backoff. Counts as an attempt: at `retry.maxAttempts` it is dead-lettered. */
+/** Deliver again after `delayMs`, a year at most; by default, and where it is no number, after the backoff. Counts as an attempt: at `retry.maxAttempts` it is dead-lettered. */
 export class RetryException extends OutcomeException {
   constructor(message = 'the handler asks for another attempt', { delayMs, cause }: { readonly delayMs?: number; readonly cause?: unknown } = {}) {
-    super(message, { kind: 'retry', ...(delayMs === undefined ? {} : { delayMs: Math.max(0, delayMs) }) }, { cause });
+    const delay = givenDelay(delayMs);
+    super(message, { kind: 'retry', ...(delay === undefined ? {} : { delayMs: delay }) }, { cause });
   }
 }
 
