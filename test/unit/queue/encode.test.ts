@@ -20,22 +20,22 @@ describe('encode', () => {
     expect(parts(encode({ a: 1 }))).toEqual({ data: '{"a":1}', key: '', headers: '', id: '', delay: '', plain: true });
     expect(encode(undefined).data).toBe('null');
     expect(encode(1, {}).plain).toBe(true);
-    expect(encodeMessage({ data: 1 }, 'm').plain).toBe(true);
+    expect(encodeMessage({ data: 1 }, 0).plain).toBe(true);
     expect(encode(1, { headers: {}, delayMs: 0 }).plain).toBe(true);
   });
 
   it('everything else makes it more than plain', () => {
     expect(parts(encode('x', { key: 'k', headers: { a: 'b' }, id: 'i', delayMs: 1.5 }))).toEqual({ data: '"x"', key: 'k', headers: '{"a":"b"}', id: 'i', delay: '2', plain: false });
-    for (const option of [{ key: 'k' }, { headers: { a: 'b' } }, { id: 'i' }, { delayMs: 0.1 }] satisfies QueueSendOptions[]) expect([encode(1, option).plain, encodeMessage({ data: 1, ...option }, 'm').plain]).toEqual([false, false]);
+    for (const option of [{ key: 'k' }, { headers: { a: 'b' } }, { id: 'i' }, { delayMs: 0.1 }] satisfies QueueSendOptions[]) expect([encode(1, option).plain, encodeMessage({ data: 1, ...option }, 0).plain]).toEqual([false, false]);
   });
 
   it('reports every problem at once, where it is', () => {
     const bad = { headers: { a: 1 }, id: '', key: 5, delayMs: -1, delay: 3 } as unknown as QueueSendOptions;
     expect(problems(() => encode(1n, bad))).toEqual(['data', 'delay', 'delayMs', 'headers', 'id', 'key']);
     expect(problems(() => encode(1, { headers: new Map([['a', 'b']]) } as unknown as QueueSendOptions))).toEqual(['headers']);
-    expect(problems(() => encodeMessage({ data: 1n, ...bad }, 'messages[3]'))).toEqual(['data', 'delay', 'delayMs', 'headers', 'id', 'key'].map((key) => `messages[3].${key}`));
-    expect(problems(() => encodeMessage({ dat: 1 } as never, 'messages[0]'))).toEqual(['messages[0].dat']);
-    expect(problems(() => encodeMessage(null as never, 'messages[0]'))).toEqual(['messages[0]']);
+    expect(problems(() => encodeMessage({ data: 1n, ...bad }, 3))).toEqual(['data', 'delay', 'delayMs', 'headers', 'id', 'key'].map((key) => `messages[3].${key}`));
+    expect(problems(() => encodeMessage({ dat: 1 } as never, 0))).toEqual(['messages[0].dat']);
+    expect(problems(() => encodeMessage(null as never, 0))).toEqual(['messages[0]']);
     expect(problems(() => encode(1, null as never))).toEqual(['options']);
     expect(problems(() => encode(1n))).toEqual(['data']);
     expect(problems(() => encode('x'.repeat(16_777_215)))).toEqual(['data']);

@@ -36,10 +36,9 @@ export class Outgoing {
 
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
 export function encode(data: unknown, options: QueueSendOptions = NOTHING, path = '', known: readonly string[] = OPTIONS): Outgoing {
-  // The way of nearly all messages, without a thing made for the complaints of the others.
   if (options === NOTHING) {
-    const text = json(data);
-    if (text !== undefined && text.length <= MAX_MESSAGE_LENGTH) return new Outgoing(text, '', '', '', '');
+    const plain = plainOf(data);
+    if (plain) return plain;
   }
   const problems = problemsOf(data, options, path, known);
   if (problems.length > 0) throw new InvalidOptionsError(problems);
@@ -47,12 +46,27 @@ export function encode(data: unknown, options: QueueSendOptions = NOTHING, path 
   return new Outgoing(json(data)!, key, headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '', id, delayMs > 0 ? String(Math.ceil(delayMs)) : '');
 }
 
-/** One of several. @throws InvalidOptionsError */
-export function encodeMessage(message: QueueSendOptions & { readonly data: unknown }, path: string): Outgoing {
+/** One of several, at its place. @throws InvalidOptionsError */
+export function encodeMessage(message: QueueSendOptions & { readonly data: unknown }, place: number): Outgoing {
+  if (typeof message === 'object' && message !== null && isOnlyData(message)) {
+    const plain = plainOf(message.data);
+    if (plain) return plain;
+  }
+  const path = `messages[${place}]`;
   if (typeof message !== 'object' || message === null) throw new InvalidOptionsError([{ path, message: `must be an object (got ${describe(message)})` }]);
-  const { data } = message;
-  const only = data !== undefined && Object.keys(message).length === 1;
-  return only ? encode(data, NOTHING, path) : encode(data, message, path, ['data', ...OPTIONS]);
+  return encode(message.data, message, path, ['data', ...OPTIONS]);
+}
+
+function isOnlyData(message: { readonly data: unknown }): boolean {
+  if (message.data === undefined) return false;
+  for (const key in message) if (key !== 'data') return false;
+  return true;
+}
+
+/** The way of nearly all messages, without a thing made for the complaints of the others. */
+function plainOf(data: unknown): Outgoing | undefined {
+  const text = json(data);
+  return text !== undefined && text.length <= MAX_MESSAGE_LENGTH ? new Outgoing(text, '', '', '', '') : undefined;
 }
 
 function problemsOf(data: unknown, options: QueueSendOptions, path: string, known: readonly string[]): OptionProblem[] {

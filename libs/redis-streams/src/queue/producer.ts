@@ -78,7 +78,7 @@ export class QueueProducer {
    */
   async sendMany(messages: readonly OutgoingQueueMessage[]): Promise<SentQueueMessage[]> {
     if (this.closing) throw new ClosedError(this.what);
-    const items = messages.map((message, i) => encodeMessage(message, `messages[${i}]`));
+    const items = messages.map((message, i) => encodeMessage(message, i));
     return together(items, (item, settle) => this.hand(item, settle));
   }
 

@@ -28,23 +28,38 @@ export class Failed implements PromiseLike<never> {
 export type Settle<R> = (result: R | Failed) => void;
 
 /** One promise for all items instead of one for each. Resolves when all have settled. @throws what the first that failed, in order, failed with */
-export async function together<I, R>(items: readonly I[], send: (item: I, settle: Settle<R>) => void): Promise<R[]> {
-  const settled = await new Promise<Array<R | Failed>>((resolve) => {
-    let left = items.length;
-    if (left === 0) resolve([]);
-    const results = Array.from<R | Failed | undefined>({ length: left });
-    for (let i = 0; i < items.length; i++) {
-      send(items[i]!, (result) => {
-        if (results[i] !== undefined) return; // given up already
-        results[i] = result;
-        if (--left === 0) resolve(results as Array<R | Failed>);
-      });
-    }
-  });
-  return settled.map((result) => {
-    if (result instanceof Failed) throw result.error;
-    return result;
-  });
+export function together<I, R>(items: readonly I[], send: (item: I, settle: Settle<R>) => void): Promise<R[]> {
+  const all = new All<R>(items.length);
+  for (let i = 0; i < items.length; i++) send(items[i]!, all.settler(i));
+  return all.settled.then(valuesOf);
+}
+
+/** Knows nothing of the items: they are to die young. */
+class All<R> {
+  readonly settled: Promise<ReadonlyArray<R | Failed>>;
+  private readonly results: Array<R | Failed | undefined>;
+  private left: number;
+  private tell!: (results: ReadonlyArray<R | Failed>) => void;
+
+  constructor(count: number) {
+    this.left = count;
+    this.results = Array.from<undefined>({ length: count });
+    this.settled = new Promise((resolve) => (this.tell = resolve));
+    if (count === 0) this.tell([]);
+  }
+
+  settler(i: number): Settle<R> {
+    return (result) => {
+      if (this.results[i] !== undefined) return; // given up already
+      this.results[i] = result;
+      if (--this.left === 0) this.tell(this.results as Array<R | Failed>);
+    };
+  }
+}
+
+function valuesOf<R>(results: ReadonlyArray<R | Failed>): R[] {
+  for (const result of results) if (result instanceof Failed) throw result.error;
+  return results as R[];
 }
 
 /** What is sent of the items of a batch, as it grows. */
