@@ -76,4 +76,33 @@ onTopologies(['standalone'], 'processes in a room', (world) => {
     await a.sees(room, 'all the dead are out', ({ members }) => members.length === 1, 5_000);
     expect(await a.rooms.send(room, 1, { await: 'acked' })).toMatchObject({ acknowledged: 1, ejected: [] });
   });
+
+  it('several die one after the other: each is out at its own deadline, not at a heartbeat behind it', async () => {
+    const namespace = world().namespace();
+    const room = world().room();
+    const { tag, sessions, state } = keysOf(room, { namespace });
+    const dying = ['dying:1', 'dying:2', 'dying:3'];
+    const now = Date.now();
+    await world().cli(['ZADD', sessions, ...dying.flatMap((session, i) => [now + 500 * (i + 1), session])]);
+    await world().cli(['HSET', state, 'sync', dying.length, ...dying.flatMap((session) => [session, 0])]);
+    for (const session of dying) await world().cli(['SADD', `${tag}:rooms:${session}`, room]);
+    const a = world().peer({ namespace }, { session: { ttlMs: 120_000 } }); // beats every 40 s
+    await a.rooms.join(room, () => undefined);
+    expect(await a.rooms.send(room, 1, { await: 'acked', timeoutMs: 8_000 })).toMatchObject({ acknowledged: 1, ejected: dying });
+  });
+
+  it('one does not answer, and beats seldom, as all do: it is out when the room\'s time is over, not at a heartbeat behind it', async () => {
+    const log = new Log(world());
+    const namespace = world().namespace();
+    const room = world().room();
+    const fanout = { namespace, ackTimeoutMs: 300 };
+    const session = { ttlMs: 120_000 };
+    const a = world().peer(fanout, { session });
+    await a.rooms.join(room, () => undefined);
+    const stopped = await startChild(world(), log, { rooms: [room], options: { session, fanout, consumerName: 'stopped' } });
+    expect(await a.rooms.send(room, { n: 0 }, { await: 'acked' })).toMatchObject({ acknowledged: 2 });
+    stopped.stopProcess();
+    expect(await a.rooms.send(room, { n: 1 }, { await: 'acked', timeoutMs: 8_000 })).toMatchObject({ acknowledged: 1, ejected: [expect.stringMatching(/^stopped:/)] });
+    stopped.continue();
+  });
 });

@@ -18,7 +18,7 @@ async function callsOf(ns: string | undefined, shard: number, rooms: readonly st
   const seen: Array<readonly [string, readonly string[]]> = [];
   const each = rooms.map(() => '1');
   const replies: Record<string, unknown> = {
-    'fanout-send': ['OK', each.join(' ')], 'fanout-ack': each.map(Number), 'fanout-join': ['OK', ...each], 'fanout-eject': ['OK', ...rooms.map(() => [])], 'fanout-look': ['1', [], [], [], -1, []],
+    'fanout-send': ['OK', each.join(' ')], 'fanout-ack': each.map(Number), 'fanout-join': ['OK', ...each], 'fanout-eject': ['OK', ...rooms.map(() => [])], 'fanout-look': ['1', [], [], [], -1, [], -1],
     'fanout-fetch': rooms.map(() => ''), 'fanout-part': 1, 'fanout-out': 1, 'fanout-remove': 0, 'fanout-state': ['1', '', '', '', 0, []], 'fanout-register': ['9', 'me'],
   };
   const redis = {

@@ -3,7 +3,7 @@ import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ResolvedSession } from '../session/options.js';
 import type { RoomLatency } from './latency.js';
 import type { ResolvedFanout } from './options.js';
-import type { Attention, Ejected, RoomStore } from './store.js';
+import { GRACE_MS, type Attention, type Ejected, type RoomStore } from './store.js';
 
 /** Hears of every room there is, and of each that is born. */
 interface Watcher {
@@ -21,6 +21,8 @@ export interface CaretakerHost {
   readonly events: RedisStreamsEvents;
   readonly latency: RoomLatency;
   session(): string | undefined;
+  /** The next deadline of a session is in so many ms, or -1. */
+  expectPeer(ms: number): void;
   /** Those of these rooms whose message may have been missed here. */
   owing(rooms: readonly string[]): readonly string[];
   /** What a fetch found in a room. */
@@ -56,6 +58,11 @@ export class Caretaker {
     clearTimeout(this.timer);
   }
 
+  /** A message is current: when its time is over somebody has to look, and the next heartbeat may be later than that. */
+  shown(): void {
+    if (this.timer === undefined) this.expect(this.options.ackTimeoutMs + GRACE_MS);
+  }
+
   look(): void {
     this.again = true;
     if (!this.looking && !this.closed) void this.lookAround();
@@ -75,7 +82,9 @@ export class Caretaker {
       }
     } catch (error) {
       // Every heartbeat looks again; what is no passing trouble the operator shall see.
-      if (!isTransient(error) && !this.closed) this.host.onError(error as Error);
+      if (!isTransient(error)) {
+        if (!this.closed) this.host.onError(error as Error);
+      } else if (this.host.session() !== undefined) this.expect(SOONEST_MS); // a dead peer may have been what it was about
     } finally {
       this.looking = false;
     }
@@ -89,6 +98,7 @@ export class Caretaker {
     const found = await store.look(since, this.options.ackTimeoutMs - this.session.heartbeatMs, this.skip);
     host.latency.compare(found.serverUs, performance.now() - asked);
     this.expect(found.nextDeadlineMs);
+    host.expectPeer(found.nextSessionMs);
     for (const watcher of watchers) tell(watcher, found.born);
     if (found.born.length === 500) this.again = true;
     for (const dead of found.dead) await this.bury(dead);
@@ -99,9 +109,14 @@ export class Caretaker {
     await this.fetch(host.owing(found.old));
   }
 
+  /** None is known of (-1): what was shown since may have set the timer, so it stays. */
   private expect(ms: number): void {
+    if (ms < 0 || this.closed) return;
     clearTimeout(this.timer);
-    if (ms >= 0 && !this.closed) this.timer = setTimeout(() => this.look(), Math.max(SOONEST_MS, Math.min(ms, 3_600_000)) + 1 + Math.random() * 20);
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.look();
+    }, Math.max(SOONEST_MS, Math.min(ms, 3_600_000)) + 1 + Math.random() * 20);
   }
 
   /** Takes a dead session out of its rooms, so that they go on, then forgets it. */

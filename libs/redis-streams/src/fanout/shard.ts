@@ -76,6 +76,7 @@ export class FanoutShard implements SeatHost {
       events: context.events,
       latency: context.counts.latency,
       session: () => this.session(),
+      expectPeer: (ms) => this.membership?.expectPeer(ms),
       owing: (rooms) => rooms.filter((room) => this.seats.get(room)?.isMember && !this.seats.get(room)!.isBusy),
       fetched: (room, text) => this.fetched(room, text),
       onError: (error) => context.onError(error, { during: `looking after the rooms of ${this.scope}` }),
@@ -199,7 +200,9 @@ export class FanoutShard implements SeatHost {
   received(message: WireMessage): void {
     const { counts } = this.context;
     counts.received++;
-    if (message.sentAt > 0) counts.latency.arrived(message.sentAt);
+    if (message.sentAt === 0) return; // out of band: nobody waits for it
+    counts.latency.arrived(message.sentAt);
+    this.caretaker.shown();
   }
 
   invalid(): void {

@@ -9,7 +9,7 @@ import type { ResolvedFanout } from './options.js';
 import type { Admission } from './standing.js';
 
 /** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
-const GRACE_MS = 500;
+export const GRACE_MS = 500;
 export const OUTCOME_MS = 600_000;
 const KEYS_KEPT = 1_000;
 
@@ -35,6 +35,7 @@ export interface Attention {
   readonly overdue: readonly string[];
   readonly old: readonly string[];
   readonly nextDeadlineMs: number;
+  readonly nextSessionMs: number;
   readonly born: ReadonlyArray<readonly [room: string, number: number]>;
 }
 
@@ -139,11 +140,11 @@ export class RoomStore {
 
   async look(bornSince: number | undefined, oldWithinMs: number, skip: number): Promise<Attention> {
     const { sessions, current, rooms } = this.keys;
-    const reply = (await this.redis.scripts.run('fanout-look', [sessions, current, rooms], [bornSince ?? '', Math.max(0, Math.round(oldWithinMs + GRACE_MS)), skip])) as [string, string[], string[], string[], number, unknown[]];
-    const [serverUs, dead, overdue, old, next, born] = reply;
+    const reply = (await this.redis.scripts.run('fanout-look', [sessions, current, rooms], [bornSince ?? '', Math.max(0, Math.round(oldWithinMs + GRACE_MS)), skip])) as [string, string[], string[], string[], number, unknown[], number];
+    const [serverUs, dead, overdue, old, next, born, nextSession] = reply;
     const pairs: Array<[string, number]> = [];
     for (let i = 0; i + 1 < born.length; i += 2) pairs.push([String(born[i]), Number(born[i + 1])]);
-    return { serverUs: Number(serverUs), dead, overdue, old, nextDeadlineMs: Number(next), born: pairs };
+    return { serverUs: Number(serverUs), dead, overdue, old, nextDeadlineMs: Number(next), nextSessionMs: Number(nextSession), born: pairs };
   }
 
   /** @returns per room its current message as text when the session owes it, '-' when it is no member, else '' */
