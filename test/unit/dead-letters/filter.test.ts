@@ -33,6 +33,10 @@ describe('a filter', () => {
     expect(asked).toEqual(['max-attempts', 'x']);
   });
 
+  it.each([({ reason }: DeadLetter) => reason === 'x', ['max-attempts'], new Map([['reason', 'x']]), 'x', 5, true, null])('is an object: %s does not let everything through', (filter) => {
+    expect(() => resolveFilter(filter as DeadLetterFilter)).toThrow(expect.objectContaining({ name: 'InvalidOptionsError', problems: expect.arrayContaining([expect.objectContaining({ path: 'filter' })]) as unknown }));
+  });
+
   it.each([
     [{ reason: 5 }, 'filter.reason'], [{ key: [1] }, 'filter.key'], [{ since: 'yesterday' }, 'filter.since'], [{ since: new Date('no') }, 'filter.since'], [{ until: -1 }, 'filter.until'],
     [{ where: true }, 'filter.where'], [{ reasons: 'a' }, 'filter.reasons'],
@@ -50,7 +54,7 @@ describe('a selection', () => {
     expect(resolveSelection({ filter: { since: 7 }, limit: 3 }, 1)).toMatchObject({ limit: 3, filter: { since: 7 } });
   });
 
-  it.each([undefined, null, 5, 'all', '', '5', '0:5', '2:5-0', '0:5-0-0', ['x'], { limit: 0 }, { limit: 1.5 }, { ids: [] }, { filter: { reason: 1 } }])('nothing else passes for one, least of all for everything: %j', (selection) => {
+  it.each([undefined, null, 5, 'all', '', '5', '0:5', '2:5-0', '0:5-0-0', ['x'], { limit: 0 }, { limit: 1.5 }, { ids: [] }, { filter: { reason: 1 } }, { filter: [] }, { filter: () => false }, new Set(['0:5-0']), new Map()])('nothing else passes for one, least of all for everything: %j', (selection) => {
     expect(() => resolveSelection(selection as DeadLetterSelection, 2)).toThrow(expect.objectContaining({ name: 'InvalidOptionsError' }));
   });
 
@@ -73,5 +77,9 @@ describe('a query and options', () => {
     expect(() => resolveQuery({ order: 'first', limit: 0, offset: 3 } as object, 1)).toThrow(expect.objectContaining({ problems: [expect.objectContaining({ path: 'offset' }), expect.objectContaining({ path: 'order' }), expect.objectContaining({ path: 'limit' })] }));
     expect(() => checkReplayOptions({ by: '', perSecond: 0 }, ['by', 'perSecond'])).toThrow(expect.objectContaining({ problems: [expect.objectContaining({ path: 'by' }), expect.objectContaining({ path: 'perSecond' })] }));
     expect(() => checkReplayOptions({ perSecond: 1 }, ['by'])).toThrow(/is not an option/);
+    for (const given of [null, 5, 'ann', []]) {
+      expect(() => resolveQuery(given as object, 1)).toThrow(expect.objectContaining({ problems: [expect.objectContaining({ path: 'query' })] }));
+      expect(() => checkReplayOptions(given as object, ['by'])).toThrow(expect.objectContaining({ problems: [expect.objectContaining({ path: 'options' })] }));
+    }
   });
 });

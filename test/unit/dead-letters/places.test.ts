@@ -48,3 +48,8 @@ it('names a source as logs show it, with the namespace that holds for it', async
   const names = await Promise.all([...SOURCES, { kind: 'fanout', room: 'r' } as const, { kind: 'queue', queue: 'q', group: 'g' } as const].map(async (source) => (await placeOf(source, recorder().capabilities)).name));
   expect(names).toEqual(['a:b', 'ns:s#g', 'all rooms', 'shop:q', 'room "r"', 'shop:q#g']);
 });
+
+it.each(SOURCES)('of the kind $kind has no other words: a misspelt room or group does not mean all', async (source) => {
+  const problems = [expect.objectContaining({ path: 'source.rooom' })];
+  await expect(placeOf({ ...source, rooom: 'r' } as DeadLetterSource, recorder().capabilities)).rejects.toMatchObject({ name: 'InvalidOptionsError', problems });
+});

@@ -1,5 +1,6 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { isStreamId } from '../kernel/stream-id.js';
+import { objectOf } from '../keys/check.js';
 import { checkKeys, describe } from '../keys/names.js';
 import type { DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadLetterSelection, ReplayOptions } from './types.js';
 
@@ -20,9 +21,12 @@ export interface Filter extends Span {
 }
 
 /** @throws InvalidOptionsError with everything that is wrong with it */
-export function resolveFilter(input: DeadLetterFilter = {}, path = 'filter'): Filter {
+export function resolveFilter(given?: DeadLetterFilter, path = 'filter'): Filter {
+  const problems: OptionProblem[] = [];
+  // A function or a list in its place would let everything through, and what is purged is gone.
+  const input = objectOf(given, path, problems);
   const { since, until, where } = input;
-  const problems: OptionProblem[] = checkKeys(input, ['reason', 'key', 'since', 'until', 'where'], path);
+  problems.push(...checkKeys(input, ['reason', 'key', 'since', 'until', 'where'], path));
   const set = (name: 'reason' | 'key'): ReadonlySet<string> | undefined => {
     const value = input[name];
     if (value === undefined) return undefined;
@@ -58,9 +62,11 @@ export interface Query {
 }
 
 /** @throws InvalidOptionsError */
-export function resolveQuery(input: DeadLetterQuery, shards: number): Query {
+export function resolveQuery(given: DeadLetterQuery, shards: number): Query {
+  const problems: OptionProblem[] = [];
+  const input = objectOf(given, 'query', problems);
   const { order = 'newest', after, limit = 100 } = input;
-  const problems: OptionProblem[] = checkKeys(input, ['order', 'after', 'limit', 'filter']);
+  problems.push(...checkKeys(input, ['order', 'after', 'limit', 'filter']));
   if (order !== 'newest' && order !== 'oldest') problems.push({ path: 'order', message: `must be "newest" or "oldest" (got ${describe(order)})` });
   problems.push(...checkLimit(limit, 'limit'));
   if (problems.length > 0) throw new InvalidOptionsError(problems);
@@ -76,16 +82,18 @@ export function resolveSelection(input: DeadLetterSelection, shards: number): Se
     const ids = (input as readonly string[]).map((id, i) => letterIdOf(id, shards, `selection[${i}]`));
     return { ids: [...new Map(ids.map((id) => [textOf(id), id])).values()] };
   }
-  // Nothing, or null, must not pass for everything.
-  if (typeof input !== 'object' || input === null) throw new InvalidOptionsError([{ path: 'selection', message: `must be an id, several, or { filter, limit } (got ${describe(input)})` }]);
+  // Nothing, or null, must not pass for everything; nor must a Set of ids.
+  if (typeof input !== 'object' || input === null || Symbol.iterator in input) throw new InvalidOptionsError([{ path: 'selection', message: `must be an id, several, or { filter, limit } (got ${describe(input)})` }]);
   const { filter, limit = Infinity } = input as Exclude<DeadLetterSelection, string | readonly string[]>;
   const problems = [...checkKeys(input, ['filter', 'limit'], 'selection'), ...(limit === Infinity ? [] : checkLimit(limit, 'selection.limit'))];
   if (problems.length > 0) throw new InvalidOptionsError(problems);
   return { filter: resolveFilter(filter, 'selection.filter'), limit };
 }
 
-export function checkReplayOptions(options: ReplayOptions, known: readonly string[]): void {
-  const problems = checkKeys(options, known);
+export function checkReplayOptions(given: ReplayOptions, known: readonly string[]): void {
+  const problems: OptionProblem[] = [];
+  const options = objectOf(given, 'options', problems);
+  problems.push(...checkKeys(options, known));
   const { by, perSecond } = options;
   if (by !== undefined && (typeof by !== 'string' || by === '')) problems.push({ path: 'by', message: `must be a non-empty string (got ${describe(by)})` });
   if (perSecond !== undefined && !(typeof perSecond === 'number' && perSecond > 0)) problems.push({ path: 'perSecond', message: `must be a number above 0 (got ${describe(perSecond)})` });

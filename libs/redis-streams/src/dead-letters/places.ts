@@ -1,7 +1,7 @@
 import type { RoomStore } from '../fanout/store.js';
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { leaseKeys } from '../keys/lease-keys.js';
-import { checkPartName, checkServiceName, checkStreamName, describe } from '../keys/names.js';
+import { checkKeys, checkPartName, checkServiceName, checkStreamName, describe } from '../keys/names.js';
 import { fullName, shardKeys, shardOf } from '../keys/partition-keys.js';
 import type { QueueShardKeys } from '../keys/queue-keys.js';
 import type { KnownStream } from '../partition/registration.js';
@@ -53,7 +53,7 @@ export async function placeOf(source: DeadLetterSource, capabilities: Capabiliti
   const run = async (script: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<readonly string[]> => (await redis.scripts.run(script, keys, args)) as string[];
   switch (source?.kind) {
     case 'lease': {
-      check(checkServiceName(source.service, 'source.service'));
+      check([...known(source, 'service'), ...checkServiceName(source.service, 'source.service')]);
       const { dead, lbs, leases, checkpoints } = leaseKeys(source.service);
       return {
         kind: 'lease', name: source.service, dead: [dead], owns: undefined,
@@ -61,7 +61,7 @@ export async function placeOf(source: DeadLetterSource, capabilities: Capabiliti
       };
     }
     case 'partition': {
-      check([...checkPartName(source.group, 'source.group'), ...nameProblems('stream', source.stream, source.namespace)]);
+      check([...known(source, 'stream', 'group', 'namespace'), ...checkPartName(source.group, 'source.group'), ...nameProblems('stream', source.stream, source.namespace)]);
       const { group } = source;
       const stream = await capabilities.stream(fullName(source.namespace ?? namespace.partition, source.stream));
       const shards = Array.from({ length: stream.shards }, (_, shard) => shardKeys(stream.stream, shard));
@@ -76,7 +76,7 @@ export async function placeOf(source: DeadLetterSource, capabilities: Capabiliti
     }
     case 'fanout': {
       const { room } = source;
-      if (room !== undefined) check(checkStreamName(room, 'source.room'));
+      check([...known(source, 'room'), ...(room === undefined ? [] : checkStreamName(room, 'source.room'))]);
       const stores = await capabilities.rooms();
       return {
         kind: 'fanout', name: room === undefined ? 'all rooms' : `room "${room}"`, dead: stores.map(({ keys }) => keys.dead),
@@ -89,7 +89,7 @@ export async function placeOf(source: DeadLetterSource, capabilities: Capabiliti
     }
     case 'queue': {
       const { group } = source;
-      check([...(group === undefined ? [] : checkPartName(group, 'source.group')), ...nameProblems('queue', source.queue, source.namespace)]);
+      check([...known(source, 'queue', 'group', 'namespace'), ...(group === undefined ? [] : checkPartName(group, 'source.group')), ...nameProblems('queue', source.queue, source.namespace)]);
       const { queue, keys } = await capabilities.queue(fullName(source.namespace ?? namespace.queue, source.queue));
       return {
         kind: 'queue', name: group === undefined ? queue : `${queue}#${group}`, dead: keys.map(({ dead }) => dead),
@@ -110,6 +110,11 @@ function idsOf(letters: readonly RawLetter[]): string[] {
 function partitionOf(text: string | undefined, { partitions, shards }: KnownStream, shard: number): number | undefined {
   const partition = Number(text);
   return String(partition) === text && Number.isInteger(partition) && partition >= 0 && partition < partitions && shardOf(partition, shards) === shard ? partition : undefined;
+}
+
+/** A misspelt room or group would mean all of them, and what is purged is gone. */
+function known(source: DeadLetterSource, ...names: readonly string[]): OptionProblem[] {
+  return checkKeys(source, ['kind', ...names], 'source');
 }
 
 function nameProblems(what: string, name: unknown, namespace: unknown): OptionProblem[] {

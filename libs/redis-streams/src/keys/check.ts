@@ -50,7 +50,7 @@ export class Check {
 
 /** Options that hold others: a number, a text or a list in their place would pass for none. */
 export function objectOf<T extends object>(given: T | undefined, path: string, problems: OptionProblem[]): T {
-  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given;
+  if (typeof given === 'object' && given !== null && !(Symbol.iterator in given)) return given;
   if (given !== undefined) problems.push({ path, message: `must be an object (got ${describe(given)})` });
   return {} as T;
 }
