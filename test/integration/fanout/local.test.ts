@@ -283,6 +283,21 @@ onTopologies(['standalone'], 'the subscribers of one process', (world) => {
     expect([listens.data, waitedFor.data]).toEqual([['held', 'kept'], ['held', 'kept']]);
   });
 
+  it('a handler whose answer cannot be waited for has failed, and nothing else', async () => {
+    const a = world().peer();
+    const no = (): never => {
+      throw new Error('not this one');
+    };
+    const answers = [{ get: no }, { value: no }].map((property) => Object.defineProperty({}, 'then', property));
+    for (const answer of answers) {
+      const room = world().room();
+      const seen = new Seen();
+      await a.rooms.join(room, seen.handler((_, n) => (n === 1 ? answer : undefined)), { retry: { initialMs: 1 } });
+      expect(await a.rooms.send(room, 1, { await: 'acked', timeoutMs: 5_000 })).toMatchObject({ acknowledged: 1, ejected: [] });
+      expect(seen.contexts.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    }
+  });
+
   it('hooks that throw disturb nobody', async () => {
     const [sender, a] = [world().peer(), world().peer()];
     const room = world().room();

@@ -170,17 +170,17 @@ export class Subscriber {
 
   /** Undefined when it has ended without waiting: most handlers of ticks do. */
   private attempt(run: Run, attempt: number, waited: boolean): Promise<void> | undefined {
-    let result: unknown;
     try {
-      result = this.handlers.message(run.message.data, this.contextOf(run, attempt));
+      const result = this.handlers.message(run.message.data, this.contextOf(run, attempt));
+      if (typeof result === 'object' && result !== null && typeof (result as PromiseLike<unknown>).then === 'function') {
+        // Not its own `then`: of what only looks like a promise that one may throw.
+        return Promise.resolve(result).then(
+          () => this.returned(run),
+          (error: unknown) => this.failed(run, attempt, waited, error),
+        );
+      }
     } catch (error) {
       return this.failed(run, attempt, waited, error);
-    }
-    if (typeof result === 'object' && result !== null && typeof (result as PromiseLike<unknown>).then === 'function') {
-      return (result as PromiseLike<unknown>).then(
-        () => this.returned(run),
-        (error: unknown) => this.failed(run, attempt, waited, error),
-      ) as Promise<void>;
     }
     this.returned(run);
     return undefined;
