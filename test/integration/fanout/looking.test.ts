@@ -129,6 +129,8 @@ onTopologies(['standalone'], 'what cannot be', (world) => {
     ['half a character', 'room', (rooms) => rooms.send('\ud800', 1)],
     ['circular data', 'data', (rooms) => rooms.send('r', circular)],
     ['a bigint', 'data', (rooms) => rooms.send('r', { n: 1n })],
+    ['data that throws nothing at all', 'data', (rooms) => rooms.send('r', { toJSON: () => { throw null; } })],
+    ['data that nobody may touch', 'data', (rooms) => rooms.send('r', revoked())],
     ['priority NaN', 'priority', (rooms) => rooms.send('r', 1, { priority: Number.NaN })],
     ['priority 1.5', 'priority', (rooms) => rooms.send('r', 1, { priority: 1.5 })],
     ['priority Infinity', 'priority', (rooms) => rooms.send('r', 1, { priority: Number.POSITIVE_INFINITY })],
@@ -140,15 +142,31 @@ onTopologies(['standalone'], 'what cannot be', (world) => {
     ['await something else', 'await', (rooms) => rooms.send('r', 1, { await: 'seen' as never })],
     ['timeoutMs 0', 'timeoutMs', (rooms) => rooms.send('r', 1, { await: 'acked', timeoutMs: 0 })],
     ['an unknown option', 'prio', (rooms) => rooms.send('r', 1, { prio: 1 } as never)],
-    ['an unknown option out of band', 'await', (rooms) => rooms.sendOutOfBand('r', 1, { await: 7 } as never)],
+    ['an unknown option out of band', 'await', (rooms) => rooms.sendOutOfBand('r', 1, { await: 'acked' } as never)],
+    ['a priority out of band', 'priority', (rooms) => rooms.sendOutOfBand('r', 1, { priority: 1 } as never)],
+    ['options that are null', 'options', (rooms) => rooms.send('r', 1, null as never)],
+    ['options that are a list', 'options', (rooms) => rooms.send('r', 1, [] as never)],
+    ['options that are a text, out of band', 'options', (rooms) => rooms.sendOutOfBand('r', 1, 'headers' as never)],
     ['peek before the beginning', 'offset', (rooms) => rooms.peek('r', -1)],
     ['peek half a message', 'limit', (rooms) => rooms.peek('r', 0, 0.5)],
+    ['peek further than a number can count', 'offset', (rooms) => rooms.peek('r', 1e30)],
+    ['metrics of NaN rooms', 'topRooms', (rooms) => rooms.metrics({ topRooms: Number.NaN })],
+    ['metrics of fewer rooms than none', 'topRooms', (rooms) => rooms.metrics({ topRooms: -1 })],
+    ['an unknown option of metrics', 'top', (rooms) => rooms.metrics({ top: 5 } as never)],
+    ['metrics of null', 'options', (rooms) => rooms.metrics(null as never)],
     ['the state of nothing', 'room', (rooms) => rooms.state('')],
     ['to remove nothing', 'room', (rooms) => rooms.remove('')],
     ['no handler', 'handler', (rooms) => rooms.join('r', undefined as never)],
+    ['options of a subscriber that are null', 'options', (rooms) => rooms.join('r', () => undefined, null as never)],
+    ['a hook that cannot be called', 'ejected', (rooms) => rooms.join('r', () => undefined, { ejected: 5 as never })],
     ['an unknown option of a subscriber', 'acktimeout', (rooms) => rooms.join('r', () => undefined, { acktimeout: 1 } as never)],
     ['a subscriber more patient than its rooms', 'ackTimeoutMs', (rooms) => rooms.join('r', () => undefined, { ackTimeoutMs: 60_000 })],
   ];
+  const revoked = (): object => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    return proxy;
+  };
   it.each(sends)('is refused before anything is sent: %s', async (_, path, send) => {
     const error = await failure<InvalidOptionsError>(send(world().peer().rooms));
     expect(error).toMatchObject({ code: 'INVALID_OPTIONS' });

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { ClosedError, ConnectionError, InvalidOptionsError, RedisStreamsError } from '../errors/index.js';
+import { ClosedError, ConnectionError, InvalidOptionsError, RedisStreamsError, type OptionProblem } from '../errors/index.js';
 import { roomMatcher } from '../kernel/room-pattern.js';
-import { describe } from '../keys/names.js';
+import { objectOf } from '../keys/check.js';
+import { checkKeys, describe } from '../keys/names.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext, RoomTuning } from '../options.js';
 import type { RedisConnection } from '../redis/connection.js';
@@ -9,7 +10,7 @@ import { patiently } from '../redis/patiently.js';
 import { slotOf } from '../redis/slot.js';
 import { newIncarnation, type ConsumerIdentity } from '../session/identity.js';
 import type { ResolvedSession } from '../session/options.js';
-import { checkRoom, encode, peeked, stateOf } from './messages.js';
+import { checkCounts, checkRoom, encode, peeked, stateOf } from './messages.js';
 import { resolveSubscriber, type ResolvedFanout, type ResolvedRoomTuning } from './options.js';
 import { FanoutShard, RoomCounts } from './shard.js';
 import { registerFanout, type OutgoingRoomMessage, type RoomStore } from './store.js';
@@ -66,15 +67,16 @@ export class FanoutClient {
   async send(room: string, data: unknown, options: RoomSendOptions & { readonly await: 'acked' }): Promise<AckedRoomMessage>;
   async send(room: string, data: unknown, options?: RoomSendOptions): Promise<SentRoomMessage | AckedRoomMessage>;
   async send(room: string, data: unknown, options: RoomSendOptions = {}): Promise<SentRoomMessage | AckedRoomMessage> {
+    const payload = encode(room, data, options);
     const awaited = options.await === 'acked';
-    const message: OutgoingRoomMessage = { room, priority: options.priority ?? 0, payload: encode(room, data, options), awaited };
+    const message: OutgoingRoomMessage = { room, priority: options.priority ?? 0, payload, awaited };
     const { sender } = await this.shardOf(room);
     return awaited ? sender.sendAwaited(message, options.timeoutMs) : { room, id: await sender.send(message) };
   }
 
   /** Shows a message to everybody in the room at once, beside the order. Nobody waits for it, and it is not kept. */
   async sendOutOfBand(room: string, data: unknown, options: { readonly headers?: RoomHeaders } = {}): Promise<SentRoomMessage> {
-    const payload = encode(room, data, options);
+    const payload = encode(room, data, options, true);
     const id = randomBytes(9).toString('base64url');
     await (await this.shardOf(room)).store.outOfBand(room, id, payload);
     return { room, id };
@@ -85,9 +87,11 @@ export class FanoutClient {
    * @throws InvalidOptionsError | ClosedError
    */
   async join(room: string, handler: RoomHandler, options: RoomTuning & RoomHooks = {}): Promise<RoomSubscription> {
-    const { joined, ejected, ...tuning } = options;
+    const wrong: OptionProblem[] = [];
+    const { joined, ejected, ...tuning } = objectOf(options, 'options', wrong);
     const { value, problems } = resolveSubscriber(tuning, this.options, `subscriber of the room ${describe(room)}`);
-    problems.push(...checkRoom(room));
+    problems.push(...wrong, ...checkRoom(room));
+    for (const [path, hook] of Object.entries({ joined, ejected })) if (hook !== undefined && typeof hook !== 'function') problems.push({ path, message: `must be a function (got ${describe(hook)})` });
     if (typeof handler !== 'function') problems.push({ path: 'handler', message: `must be a function (got ${describe(handler)})` });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     return this.subscribe(room, value, { message: handler, ...(joined && { joined }), ...(ejected && { ejected }) }, (subscriber) => void this.joined.add(subscriber));
@@ -105,8 +109,7 @@ export class FanoutClient {
 
   /** Messages that wait in a room, in the order in which they will be shown. The current one is not among them. */
   async peek(room: string, offset = 0, limit = 100): Promise<PeekedMessage[]> {
-    const problems = [['offset', offset], ['limit', limit]].flatMap(([path, value]) => (Number.isInteger(value) && (value as number) >= 0 ? [] : [{ path: String(path), message: `must be a whole number from 0 (got ${describe(value)})` }]));
-    if (problems.length > 0) throw new InvalidOptionsError(problems);
+    checkCounts({ offset, limit });
     if (limit === 0) return [];
     return (await (await this.shardOf(room)).store.peek(room, offset, limit)).map(peeked);
   }
@@ -121,8 +124,11 @@ export class FanoutClient {
     return (await this.shardOf(room)).store.remove(room);
   }
 
-  async metrics({ topRooms = 10 }: { readonly topRooms?: number } = {}): Promise<FanoutMetrics> {
-    const count = Math.max(0, Math.trunc(topRooms));
+  async metrics(query: { readonly topRooms?: number } = {}): Promise<FanoutMetrics> {
+    const problems: OptionProblem[] = [];
+    const { topRooms: count = 10, ...more } = objectOf(query, 'options', problems);
+    problems.push(...checkKeys(more, ['topRooms']));
+    checkCounts({ topRooms: count }, problems);
     const shards = await this.allShards();
     const rooms = await Promise.all(shards.map(({ store }) => store.roomCount()));
     const largest = count === 0 ? [] : (await Promise.all(shards.map(({ store }) => store.largest(count)))).flat();

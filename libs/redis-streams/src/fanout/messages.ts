@@ -1,6 +1,6 @@
-import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { InvalidOptionsError, toError, type OptionProblem } from '../errors/index.js';
 import { decodePayload, encodePayload, type WireMessage } from '../kernel/room-wire.js';
-import { isHeaders } from '../keys/check.js';
+import { isHeaders, objectOf } from '../keys/check.js';
 import { checkKeys, checkStreamName, describe } from '../keys/names.js';
 import type { RawState } from './store.js';
 import type { PeekedMessage, RoomHeaders, RoomSendOptions, RoomState } from './types.js';
@@ -13,9 +13,14 @@ export function checkRoom(room: unknown): OptionProblem[] {
   return checkStreamName(room, 'room');
 }
 
+const SEND = ['priority', 'headers', 'await', 'timeoutMs'];
+const OUT_OF_BAND = ['headers'];
+
 /** A message as it travels. @throws InvalidOptionsError with everything that is wrong with it */
-export function encode(room: unknown, data: unknown, options: RoomSendOptions): string {
-  const problems = [...checkRoom(room), ...checkKeys(options, ['priority', 'headers', 'await', 'timeoutMs'])];
+export function encode(room: unknown, data: unknown, given: RoomSendOptions, outOfBand = false): string {
+  const problems = checkRoom(room);
+  const options = objectOf(given, 'options', problems);
+  problems.push(...checkKeys(options, outOfBand ? OUT_OF_BAND : SEND));
   const bad = (path: string, message: string, value: unknown): void => void problems.push({ path, message: `${message} (got ${describe(value)})` });
   const { priority, headers, timeoutMs } = options;
   if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= MAX_PRIORITY)) bad('priority', 'must be a whole number', priority);
@@ -27,10 +32,18 @@ export function encode(room: unknown, data: unknown, options: RoomSendOptions): 
     text = JSON.stringify(data) ?? 'null';
     if (text.length > MAX_MESSAGE_LENGTH) bad('data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, text.length);
   } catch (error) {
-    bad('data', `must be something JSON can carry: ${(error as Error).message}`, data);
+    problems.push({ path: 'data', message: `must be something JSON can carry: ${toError(error).message}` });
   }
   if (problems.length > 0) throw new InvalidOptionsError(problems);
   return encodePayload(text, headers);
+}
+
+/** @throws InvalidOptionsError unless these are numbers of messages, or of rooms */
+export function checkCounts(counts: Readonly<Record<string, unknown>>, problems: OptionProblem[] = []): void {
+  for (const [path, value] of Object.entries(counts)) {
+    if (!Number.isSafeInteger(value) || (value as number) < 0) problems.push({ path, message: `must be a whole number from 0 (got ${describe(value)})` });
+  }
+  if (problems.length > 0) throw new InvalidOptionsError(problems);
 }
 
 export function peeked({ id, priority, sentAt, redelivery, payload }: WireMessage): PeekedMessage {
