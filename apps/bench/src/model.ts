@@ -11,11 +11,24 @@ export interface Stage {
   /** A connection of the bench itself, for preparing and for reading the server's own counters. */
   readonly admin: Redis;
   spawn(role: string, options?: WorkerOptions): Promise<Worker>;
+  /** What the bench itself opened, to be closed when the stage ends. */
+  after(close: () => Promise<unknown>): void;
 }
 
+/** Begins anew in every round, on the one server. */
 export interface Contender {
   readonly name: string;
   round(stage: Stage): Promise<Metrics>;
+}
+
+/**
+ * Stays up for the whole bench, on a server of its own; its rounds are bursts of a second at most, in turns with the others'.
+ * A machine changes its speed within a minute by more than what is to be told apart: bursts that follow each other see the same.
+ */
+export interface StandingContender {
+  readonly name: string;
+  /** Resolves, warmed up, with what runs a burst. */
+  stand(stage: Stage): Promise<() => Promise<Metrics>>;
 }
 
 /** One number made of one round's metrics. Formed per round, so that both sides saw the same machine, then the median is taken. */
@@ -35,7 +48,7 @@ export interface Bench {
   readonly headline: string;
   /** Why it cannot be run here, if so: it is left out then. */
   unavailable?(): string | undefined;
-  contenders(short: boolean): readonly Contender[];
+  contenders(short: boolean): ReadonlyArray<Contender | StandingContender>;
   readonly ratios: readonly Ratio[];
 }
 

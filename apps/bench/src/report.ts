@@ -1,7 +1,7 @@
 import { format, type BenchResult, type Spread, type Verdict } from './run.js';
 
 /** Medians with their spread, one block a bench. */
-export function table({ bench, rounds, server, contenders, ratios }: BenchResult): string {
+export function table({ bench, rounds, spread, server, contenders, ratios }: BenchResult): string {
   const names = [...new Set(contenders.flatMap(({ metrics }) => [...metrics.keys()]))];
   const rows = [
     ['', ...names],
@@ -11,7 +11,7 @@ export function table({ bench, rounds, server, contenders, ratios }: BenchResult
   const lines = rows.map((row) => `  ${row.map((text, column) => (column === 0 ? text.padEnd(widths[0]!) : text.padStart(widths[column]!))).join('  ')}`);
   return [
     `\n${bench.name}: ${bench.about}`,
-    `  medians of ${rounds} round${rounds === 1 ? '' : 's'} (min..max), ${server}, Node ${process.versions.node}`,
+    `  medians of ${rounds} round${rounds === 1 ? '' : 's'} (${spread}), ${server}, Node ${process.versions.node}`,
     ...lines,
     ...ratios.map((ratio) => `  ${verdict(ratio)}`),
   ].join('\n');
@@ -36,7 +36,7 @@ export function json(results: readonly BenchResult[], options: { name: string; s
       goals: Object.fromEntries(ratios.flatMap(({ name, atLeast, atMost }) => (atLeast ?? atMost) === undefined ? [] : [[name, atLeast ?? atMost]])),
       details: {
         ratios,
-        contenders: results.flatMap(({ bench, rounds, contenders }) => contenders.map(({ name, metrics }) => ({ name: `${bench.name}: ${name}`, rounds, metrics: Object.fromEntries(metrics) }))),
+        contenders: results.flatMap(({ bench, rounds, spread, contenders }) => contenders.map(({ name, metrics }) => ({ name: `${bench.name}: ${name}`, rounds, spread, metrics: Object.fromEntries(metrics) }))),
       },
     },
     null,
@@ -44,13 +44,13 @@ export function json(results: readonly BenchResult[], options: { name: string; s
   );
 }
 
-export function verdict({ name, median, min, max, atLeast, atMost, missedBy }: Verdict): string {
-  const value = `${name}: ${format(median)} (${format(min)}..${format(max)})`;
+export function verdict({ name, median, low, high, atLeast, atMost, missedBy }: Verdict): string {
+  const value = `${name}: ${format(median)} (${format(low)}..${format(high)})`;
   if (missedBy === undefined) return `      ${value}`;
   return `${missedBy <= 1 ? 'ok  ' : 'MISS'}  ${value}, goal ${atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`}`;
 }
 
 function cell(row: Spread | undefined): string {
   if (!row) return '';
-  return row.min === row.max ? format(row.median) : `${format(row.median)} (${format(row.min)}..${format(row.max)})`;
+  return row.low === row.high ? format(row.median) : `${format(row.median)} (${format(row.low)}..${format(row.high)})`;
 }

@@ -1,10 +1,12 @@
-import { Redis } from 'ioredis';
-import type { Bench, Metrics } from './model.js';
-import { startRedis } from './support/redis.js';
-import { median } from './support/stats.js';
-import { startWorker, type Worker } from './support/worker.js';
+import type { Bench, Contender, Metrics, StandingContender } from './model.js';
+import { openStage, type OpenStage } from './stage.js';
+import { startRedis, type PrivateRedis } from './support/redis.js';
+import { median, percentile } from './support/stats.js';
 
-export interface Spread { readonly median: number; readonly min: number; readonly max: number }
+/** From so many rounds on the spread is that of the middle half: the extremes of many bursts say nothing. */
+const MANY = 12;
+
+export interface Spread { readonly median: number; readonly low: number; readonly high: number }
 
 export interface Verdict extends Spread {
   readonly name: string;
@@ -17,35 +19,31 @@ export interface Verdict extends Spread {
 export interface BenchResult {
   readonly bench: Bench;
   readonly rounds: number;
+  /** What `low` and `high` are. */
+  readonly spread: 'min..max' | 'quartiles';
   readonly server: string;
   readonly contenders: ReadonlyArray<{ readonly name: string; readonly metrics: ReadonlyMap<string, Spread> }>;
   readonly ratios: readonly Verdict[];
 }
 
-/** Runs all contenders once per round, in turn and in alternating order, against one private server. */
+interface Runner {
+  readonly name: string;
+  measure(): Promise<Metrics>;
+}
+
+/** Runs all contenders once per round, in turn and in alternating order, against private servers. */
 export async function runBench(bench: Bench, options: { rounds?: number; short: boolean; progress(line: string): void }): Promise<BenchResult> {
-  const redis = await startRedis();
-  const admin = new Redis(redis.url);
+  const theatre = new Theatre();
   try {
-    const contenders = bench.contenders(options.short);
+    const runners: Runner[] = [];
+    for (const contender of bench.contenders(options.short)) runners.push(await theatre.runner(contender));
     const total = options.rounds ?? (options.short ? Math.max(1, bench.rounds.short) : bench.rounds.full);
     const rounds: Record<string, Metrics>[] = [];
     for (let round = 1; round <= total; round++) {
       const results: Record<string, Metrics> = {};
       // Whoever runs after whom must not decide.
-      for (const { name, round: measure } of round % 2 === 1 ? contenders : contenders.toReversed()) {
-        await admin.flushall();
-        const workers: Worker[] = [];
-        try {
-          const spawn = async (role: string, workerOptions = {}): Promise<Worker> => {
-            const worker = await startWorker(role, redis.url, workerOptions);
-            workers.push(worker);
-            return worker;
-          };
-          results[name] = await measure({ redis, admin, spawn });
-        } finally {
-          await Promise.all(workers.map((worker) => worker.kill()));
-        }
+      for (const { name, measure } of round % 2 === 1 ? runners : runners.toReversed()) {
+        results[name] = await measure();
         options.progress(`${bench.name} ${round}/${total}  ${name}: ${bench.headline} ${format(results[name][bench.headline]!)}`);
       }
       rounds.push(results);
@@ -53,13 +51,55 @@ export async function runBench(bench: Bench, options: { rounds?: number; short: 
     return {
       bench,
       rounds: total,
-      server: redis.version,
-      contenders: contenders.map(({ name }) => ({ name, metrics: summarize(rounds.map((round) => round[name]!)) })),
+      spread: total < MANY ? 'min..max' : 'quartiles',
+      server: theatre.version,
+      contenders: runners.map(({ name }) => ({ name, metrics: summarize(rounds.map((round) => round[name]!)) })),
       ratios: bench.ratios.map(({ name, value, atLeast, atMost }) => judge(name, rounds.map((round) => value(round)), atLeast, atMost)),
     };
   } finally {
-    admin.disconnect();
-    await redis.stop();
+    await theatre.close();
+  }
+}
+
+/** One server for those who begin anew in every round, and one for each of the others. */
+class Theatre {
+  version = '';
+  private shared: Promise<PrivateRedis> | undefined;
+  private readonly servers: PrivateRedis[] = [];
+  private readonly stages: OpenStage[] = [];
+
+  async runner(contender: Contender | StandingContender): Promise<Runner> {
+    const { name } = contender;
+    if ('stand' in contender) {
+      const open = openStage(await this.server());
+      this.stages.push(open);
+      return { name, measure: await contender.stand(open.stage) };
+    }
+    const redis = await (this.shared ??= this.server());
+    return {
+      name,
+      measure: async () => {
+        const open = openStage(redis);
+        try {
+          await open.stage.admin.flushall();
+          return await contender.round(open.stage);
+        } finally {
+          await open.end();
+        }
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.stages.map((stage) => stage.end()));
+    await Promise.all(this.servers.map((server) => server.stop()));
+  }
+
+  private async server(): Promise<PrivateRedis> {
+    const redis = await startRedis();
+    this.servers.push(redis);
+    this.version = redis.version;
+    return redis;
   }
 }
 
@@ -69,7 +109,8 @@ export function format(value: number): string {
 }
 
 function spread(values: readonly number[]): Spread {
-  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+  if (values.length < MANY) return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
+  return { median: median(values), low: percentile(values, 25), high: percentile(values, 75) };
 }
 
 function summarize(rounds: readonly Metrics[]): Map<string, Spread> {

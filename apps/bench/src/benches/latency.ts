@@ -1,61 +1,31 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisStreamsEngine } from '../engine.js';
-import { metric, type Bench, type Contender, type Stage } from '../model.js';
+import { metric, type Bench } from '../model.js';
 import { streamName } from '../payload.js';
 import { sharedNow } from '../support/clock.js';
-import { percentile } from '../support/stats.js';
+import { idleLatency, type IdleLatency } from '../support/idle-latency.js';
 
-const ENGINE = 'announce() -> handler';
-const RAW = 'XADD -> blocking XREADGROUP';
-const WARM_UP = 50;
-
-type Send = (i: number) => Promise<unknown>;
-
-function contender(name: string, role: string, samples: number, open: (stage: Stage) => { send: Send; close(): Promise<void> }): Contender {
-  return {
-    name,
-    round: async (stage) => {
-      const consumer = await stage.spawn(role);
-      const { send, close } = open(stage);
-      const values: number[] = [];
-      for (let i = 0; i < WARM_UP + samples; i++) {
-        const started = consumer.next('started');
-        await send(i);
-        const { ms } = await started;
-        if (i >= WARM_UP) values.push(Number(ms));
-        await sleep(3 + Math.random() * 4); // idle again: the reader blocks before the next one comes
-      }
-      await close();
-      return { p50Ms: percentile(values, 50), p99Ms: percentile(values, 99) };
-    },
-  };
-}
-
-const viaEngine = ({ redis }: Stage): { send: Send; close(): Promise<void> } => {
-  const engine = new RedisStreamsEngine({ connection: { url: redis.url } });
-  return { send: (i) => engine.leases().announce('bench', streamName(i), { sentAt: sharedNow() }), close: () => engine.stop() };
+const ENGINE: IdleLatency = {
+  name: 'announce() -> handler',
+  role: 'latency-engine',
+  open: ({ redis, after }) => {
+    const engine = new RedisStreamsEngine({ connection: { url: redis.url } });
+    after(() => engine.stop());
+    return (i) => engine.leases().announce('bench', streamName(i), { sentAt: sharedNow() });
+  },
 };
 
-const viaXadd = ({ admin }: Stage): { send: Send; close(): Promise<void> } => ({
-  send: (i) => admin.xadd('bench-input', '*', 'lbs-input', JSON.stringify({ DataStreamName: streamName(i), Info: { sentAt: sharedNow() } })),
-  close: async () => undefined,
-});
+const open: IdleLatency['open'] = ({ admin }) => (i) => admin.xadd('bench-input', '*', 'lbs-input', JSON.stringify({ DataStreamName: streamName(i), Info: { sentAt: sharedNow() } }));
+const RAW: IdleLatency = { name: 'XADD -> blocking XREADGROUP', role: 'latency-raw', open };
+const PLAIN: IdleLatency = { name: 'XADD -> handler', role: 'latency-engine', open };
 
 export const latencyBench: Bench = {
   name: 'latency',
   about: 'from announcing to the start of the handler in another process, idle',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 25, short: 1 },
   headline: 'p50Ms',
-  contenders: (short) => {
-    const samples = short ? 150 : 500;
-    return [
-      contender(ENGINE, 'latency-engine', samples, viaEngine),
-      contender(RAW, 'latency-raw', samples, viaXadd),
-      contender('XADD -> handler', 'latency-engine', samples, viaXadd),
-    ];
-  },
+  contenders: (short) => [ENGINE, RAW, PLAIN].map((contender) => idleLatency(contender, short)),
   ratios: [
-    { name: 'latency: p50 over raw blocking XREADGROUP', value: (round) => metric(round, ENGINE, 'p50Ms') / metric(round, RAW, 'p50Ms') },
-    { name: 'latency: p99 over raw blocking XREADGROUP', value: (round) => metric(round, ENGINE, 'p99Ms') / metric(round, RAW, 'p99Ms') },
+    { name: 'latency: p50 over raw blocking XREADGROUP', value: (round) => metric(round, ENGINE.name, 'p50Ms') / metric(round, RAW.name, 'p50Ms') },
+    { name: 'latency: p99 over raw blocking XREADGROUP', value: (round) => metric(round, ENGINE.name, 'p99Ms') / metric(round, RAW.name, 'p99Ms') },
   ],
 };

@@ -1,71 +1,37 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisStreamsEngine } from '../engine.js';
-import { metric, type Bench, type Contender, type Stage } from '../model.js';
+import { metric, type Bench } from '../model.js';
 import { accountKey, stamped } from '../payload.js';
 import { sharedNow } from '../support/clock.js';
-import { percentile } from '../support/stats.js';
+import { idleLatency, type IdleLatency } from '../support/idle-latency.js';
 import { LATENCY_KEY, LATENCY_STREAM } from '../workers/partition-latency.js';
 
-const ENGINE = 'send -> handler, 16 partitions';
-const XREAD = 'XADD -> blocking XREAD, one stream';
-const GROUP = 'XADD -> blocking XREADGROUP, one stream';
-const WARM_UP = 50;
-
-type Send = (i: number) => Promise<unknown>;
-
-function contender(name: string, role: string, samples: number, open: (stage: Stage) => { send: Send; close(): Promise<void> }): Contender {
-  return {
-    name,
-    round: async (stage) => {
-      const consumer = await stage.spawn(role);
-      const { send, close } = open(stage);
-      const values: number[] = [];
-      for (let i = 0; i < WARM_UP + samples; i++) {
-        const handled = consumer.next('handled');
-        await send(i);
-        const { ms } = await handled;
-        if (i >= WARM_UP) values.push(Number(ms));
-        await sleep(3 + Math.random() * 4); // idle again: committed, and the reader blocks before the next one comes
-      }
-      await close();
-      return { p50Ms: percentile(values, 50), p99Ms: percentile(values, 99) };
-    },
-  };
-}
-
-const viaEngine = ({ redis }: Stage): { send: Send; close(): Promise<void> } => {
-  const engine = new RedisStreamsEngine({ connection: { url: redis.url } });
-  const producer = engine.partitions().producer(LATENCY_STREAM);
-  return {
-    send: (i) => {
+const ENGINE: IdleLatency = {
+  name: 'send -> handler, 16 partitions',
+  role: 'partition-latency-engine',
+  open: ({ redis, after }) => {
+    const engine = new RedisStreamsEngine({ connection: { url: redis.url } });
+    after(() => engine.stop());
+    const producer = engine.partitions().producer(LATENCY_STREAM);
+    return (i) => {
       const data = stamped(i, sharedNow());
       return producer.send({ key: accountKey(data), data });
-    },
-    close: () => engine.stop(),
-  };
+    };
+  },
 };
 
-const viaXadd = ({ admin }: Stage): { send: Send; close(): Promise<void> } => ({
-  send: (i) => admin.xadd(LATENCY_KEY, '*', 'data', JSON.stringify(stamped(i, sharedNow()))),
-  close: async () => undefined,
-});
+const open: IdleLatency['open'] = ({ admin }) => (i) => admin.xadd(LATENCY_KEY, '*', 'data', JSON.stringify(stamped(i, sharedNow())));
+const XREAD: IdleLatency = { name: 'XADD -> blocking XREAD, one stream', role: 'partition-latency-xread', open };
+const GROUP: IdleLatency = { name: 'XADD -> blocking XREADGROUP, one stream', role: 'partition-latency-xreadgroup', open };
 
 export const partitionLatencyBench: Bench = {
   name: 'partition-latency',
   about: 'from sending to the start of the handler in another process, idle',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 25, short: 1 },
   headline: 'p50Ms',
-  contenders: (short) => {
-    const samples = short ? 150 : 500;
-    return [
-      contender(ENGINE, 'partition-latency-engine', samples, viaEngine),
-      contender(XREAD, 'partition-latency-xread', samples, viaXadd),
-      contender(GROUP, 'partition-latency-xreadgroup', samples, viaXadd),
-    ];
-  },
+  contenders: (short) => [ENGINE, XREAD, GROUP].map((contender) => idleLatency(contender, short)),
   ratios: [
-    { name: 'partition latency, idle: p50 over raw blocking XREAD', atMost: 1.3, value: (round) => metric(round, ENGINE, 'p50Ms') / metric(round, XREAD, 'p50Ms') },
-    { name: 'partition latency, idle: p99 over raw blocking XREAD', value: (round) => metric(round, ENGINE, 'p99Ms') / metric(round, XREAD, 'p99Ms') },
-    { name: 'partition latency, idle: p50 over raw blocking XREADGROUP', value: (round) => metric(round, ENGINE, 'p50Ms') / metric(round, GROUP, 'p50Ms') },
+    { name: 'partition latency, idle: p50 over raw blocking XREAD', atMost: 1.3, value: (round) => metric(round, ENGINE.name, 'p50Ms') / metric(round, XREAD.name, 'p50Ms') },
+    { name: 'partition latency, idle: p99 over raw blocking XREAD', value: (round) => metric(round, ENGINE.name, 'p99Ms') / metric(round, XREAD.name, 'p99Ms') },
+    { name: 'partition latency, idle: p50 over raw blocking XREADGROUP', value: (round) => metric(round, ENGINE.name, 'p50Ms') / metric(round, GROUP.name, 'p50Ms') },
   ],
 };

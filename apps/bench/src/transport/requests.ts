@@ -1,4 +1,4 @@
-import { metric, type Bench, type Contender, type Metrics, type Ratio, type Stage } from '../model.js';
+import { metric, type Bench, type Metrics, type Ratio, type Stage, type StandingContender } from '../model.js';
 import { readCounters } from '../support/server-counters.js';
 import { freePort } from './free-port.js';
 import type { Kind } from './kinds.js';
@@ -7,14 +7,15 @@ const SEND = 'send';
 const REDIS = 'Nest Redis';
 const TCP = 'Nest TCP';
 const RAW = 'raw streams with scripts';
-/** Requests at a time, and how many of the whole are sent that way. */
-const CONCURRENCY = [[1, 0.1], [64, 0.7], [256, 1]] as const;
+/** Requests at a time, and how many a burst has of them: each takes a few tenths of a second. */
+const CONCURRENCY = [[1, 300], [64, 2_000], [256, 4_000]] as const;
+const WARM_UP = 20_000;
 
-function contender(name: string, kind: Kind | 'raw', requests: number): Contender {
-  return { name, round: (stage) => round(stage, kind, requests) };
+function contender(name: string, kind: Kind | 'raw', short: boolean): StandingContender {
+  return { name, stand: (stage) => stand(stage, kind, short) };
 }
 
-async function round(stage: Stage, kind: Kind | 'raw', requests: number): Promise<Metrics> {
+async function stand(stage: Stage, kind: Kind | 'raw', short: boolean): Promise<() => Promise<Metrics>> {
   const options = { kind, tcpPort: await freePort() };
   const raw = kind === 'raw';
   const server = await stage.spawn(raw ? 'transport-raw-server' : 'transport-server', options);
@@ -29,23 +30,25 @@ async function round(stage: Stage, kind: Kind | 'raw', requests: number): Promis
     server.send({ type: 'usage' });
     return Number((await usage)['cpuUs']);
   };
-  const metrics: Record<string, number> = {};
-  await run(Math.ceil(requests / 2), 64); // to warm up
-  for (const [concurrency, share] of CONCURRENCY) {
-    const count = Math.ceil(requests * share);
-    const before = await readCounters(stage.admin);
-    const serverBefore = await serverCpuUs();
-    const { ms, p50Ms, p99Ms, cpuUs } = await run(count, concurrency);
-    const after = await readCounters(stage.admin);
-    metrics[`at${concurrency}PerSecond`] = (count / Number(ms)) * 1_000;
-    metrics[`at${concurrency}P50Ms`] = Number(p50Ms);
-    metrics[`at${concurrency}P99Ms`] = Number(p99Ms);
-    if (concurrency !== 256) continue;
-    metrics['clientCpuUsPerRequest'] = Number(cpuUs) / count;
-    metrics['serverCpuUsPerRequest'] = ((await serverCpuUs()) - serverBefore) / count;
-    metrics['redisCpuUsPerRequest'] = ((after.cpuMs - before.cpuMs) * 1_000) / count;
-  }
-  return metrics;
+  await run(short ? WARM_UP / 10 : WARM_UP, 64);
+  return async () => {
+    const metrics: Record<string, number> = {};
+    for (const [concurrency, count] of CONCURRENCY) {
+      await run(count / 10, concurrency); // the processor was another contender's
+      const before = await readCounters(stage.admin);
+      const serverBefore = await serverCpuUs();
+      const { ms, p50Ms, p99Ms, cpuUs } = await run(count, concurrency);
+      const after = await readCounters(stage.admin);
+      metrics[`at${concurrency}PerSecond`] = (count / Number(ms)) * 1_000;
+      metrics[`at${concurrency}P50Ms`] = Number(p50Ms);
+      metrics[`at${concurrency}P99Ms`] = Number(p99Ms);
+      if (concurrency !== 256) continue;
+      metrics['clientCpuUsPerRequest'] = Number(cpuUs) / count;
+      metrics['serverCpuUsPerRequest'] = ((await serverCpuUs()) - serverBefore) / count;
+      metrics['redisCpuUsPerRequest'] = ((after.cpuMs - before.cpuMs) * 1_000) / count;
+    }
+    return metrics;
+  };
 }
 
 function over(contenderName: string, name: string, what: string, goal: Pick<Ratio, 'atLeast' | 'atMost'> = {}): Ratio {
@@ -55,12 +58,9 @@ function over(contenderName: string, name: string, what: string, goal: Pick<Rati
 export const transportRequestsBench: Bench = {
   name: 'transport-requests',
   about: 'round trips of send, 1, 64 and 256 at a time, one process each, beside the transports of Nest',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 25, short: 1 },
   headline: 'at256PerSecond',
-  contenders: (short) => {
-    const requests = short ? 5_000 : 40_000;
-    return [contender(SEND, 'streams', requests), contender(REDIS, 'redis', requests), contender(TCP, 'tcp', requests), contender(RAW, 'raw', requests)];
-  },
+  contenders: (short) => [contender(SEND, 'streams', short), contender(REDIS, 'redis', short), contender(TCP, 'tcp', short), contender(RAW, 'raw', short)],
   ratios: [
     over(REDIS, 'at1P50Ms', 'p50 at 1', { atMost: 1 }),
     over(REDIS, 'at64PerSecond', 'rate at 64', { atLeast: 0.95 }),

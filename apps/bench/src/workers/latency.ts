@@ -10,7 +10,7 @@ const engine: Role = async ({ url, tell }) => {
   consumer.addLeaseConsumer({ service: SERVICE }, {
     assigned: async (lease) => {
       const now = sharedNow();
-      tell({ type: 'started', ms: now - Number(lease.info['sentAt']) });
+      tell({ type: 'handled', ms: now - Number(lease.info['sentAt']) });
     },
   });
   await consumer.start();
@@ -26,7 +26,7 @@ const raw: Role = async ({ url, tell }) => {
       const reply = (await redis.xreadgroup('GROUP', `${SERVICE}-group`, 'raw', 'COUNT', 1, 'BLOCK', 2_000, 'STREAMS', `${SERVICE}-input`, '>')) as [string, [string, string[]][]][] | null;
       for (const [id, fields] of reply?.[0]?.[1] ?? []) {
         const { Info } = JSON.parse(fields[1]!) as { Info: { sentAt: number } };
-        tell({ type: 'started', ms: sharedNow() - Info.sentAt });
+        tell({ type: 'handled', ms: sharedNow() - Info.sentAt });
         await redis.pipeline().xack(`${SERVICE}-input`, `${SERVICE}-group`, id).xdel(`${SERVICE}-input`, id).exec();
       }
     }
