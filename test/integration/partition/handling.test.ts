@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
+import { ODD_RETURNS } from '../support/odd-returns.js';
 import type { PartitionContext } from './support/engine.js';
 import { gate, messages, Runs, untilAborted } from './support/handlers.js';
 import { caughtUp, groupRow } from './support/keys.js';
@@ -224,5 +225,36 @@ onTopologies(BOTH, 'handling', (world) => {
     await world().consumer(stream, second.handler(), { group: 'second' });
     await caughtUp(world(), stream, 3, { group: 'second' });
     expect([...second.ids].sort()).toEqual([...first.ids].sort());
+  });
+
+  it.each(ODD_RETURNS)('what a handler returns that %s has failed; its partition goes on', async (_, odd) => {
+    const stream = await world().stream({ partitions: 1 });
+    const fine: unknown[] = [];
+    const consumer = await world().consumer(stream, (data) => (data === 'odd' ? odd() : void fine.push(data)), { retry: { maxAttempts: 1 } });
+    await world().client.sendMany(stream, [{ data: 'odd' }, { data: 'fine' }]);
+    await caughtUp(world(), stream, 1);
+    expect(fine).toEqual(['fine']);
+    expect(consumer.all('partition.deadLettered').map(({ error }) => error?.message)).toEqual(['odd']);
+  });
+
+  it('an ack that comes too late is refused, and ends no process that does not wait for it', async () => {
+    const stream = await world().stream({ partitions: 1 });
+    const runs = new Runs();
+    const unheard: unknown[] = [];
+    const hear = (error: unknown): void => void unheard.push(error);
+    process.on('unhandledRejection', hear);
+    try {
+      const consumer = await world().consumer(stream, runs.handler(), { ack: 'manual' });
+      await world().client.send(stream, { data: 'kept' });
+      await waitUntil(() => runs.contexts.length === 1, { what: 'it is handed out' });
+      await consumer.stop();
+      const context = runs.contexts[0]!;
+      void context.ack();
+      await expect(context.ack()).rejects.toMatchObject({ code: 'FENCED' });
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(unheard).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', hear);
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { failure } from '../support/failure.js';
+import { ODD_RETURNS } from '../support/odd-returns.js';
 import { consume } from './support/consumer.js';
 import { FencedError, HandlerTimeoutError, type QueueContext } from './support/engine.js';
 import { gate, numbers, Runs, untilAborted } from './support/handlers.js';
@@ -167,6 +168,42 @@ onTopologies(['standalone'], 'handling in one process', (world) => {
     const errors = Object.fromEntries(letters.map(({ fields }) => [JSON.parse(fields['entry.data']!) as string, fields['error']]));
     expect(errors).toEqual({ list: `name is empty,${'y'.repeat(1_986)}`, nothing: '', proxy: 'a thrown object without a text' });
     for (const { fields } of letters) expect(fields).toMatchObject({ reason: 'max-attempts', queue, shard: '0', 'entry.headers': '{"h":"1"}' });
+  });
+
+  it.each(ODD_RETURNS)('what a handler returns that %s has failed; the shard goes on, and a stop does not wait for it', async (_, odd) => {
+    const queue = await world().queue({ shards: 1 });
+    const fine: unknown[] = [];
+    const a = await consume(world(), queue, (data) => (data === 'odd' ? odd() : void fine.push(data)), { concurrency: 1, retry: { maxAttempts: 1 }, engine: { shutdown: { drainMs: 10_000 } } });
+    await world().client.queue(queue).sendMany([{ data: 'odd' }, { data: 'fine' }]);
+    await drained(world(), queue);
+    expect(fine).toEqual(['fine']);
+    expect((await lettersOf(world(), queue)).map(({ fields }) => fields['error'])).toEqual(['odd']);
+    expect(a.inner.load()).toEqual({ held: 0, running: 0 });
+    const began = performance.now();
+    await a.stop();
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+
+  it('an ack, nack or deadLetter that comes too late is refused, and ends no process that does not wait for it', async () => {
+    const queue = await world().queue({ shards: 1 });
+    const runs = new Runs();
+    const unheard: unknown[] = [];
+    const hear = (error: unknown): void => void unheard.push(error);
+    process.on('unhandledRejection', hear);
+    try {
+      await consume(world(), queue, (_, ctx) => void runs.contexts.push(ctx));
+      await world().client.queue(queue).send('done when it returns');
+      await drained(world(), queue);
+      const [context] = (await runs.calls(1)) as [QueueContext];
+      void context.ack();
+      void context.nack();
+      void context.deadLetter('late');
+      await expect(context.ack()).rejects.toBeInstanceOf(FencedError);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(unheard).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', hear);
+    }
   });
 
   it('a handler that takes longer than maxProcessingMs is told, and the message delivered again; what it says then is not heard', async () => {

@@ -78,7 +78,9 @@ export abstract class Delivery {
   }
 
   ack(): Promise<void> {
-    return this.host.acknowledge(this);
+    const told = this.host.acknowledge(this);
+    told.catch(() => undefined); // not everybody waits for it
+    return told;
   }
 
   get isAborted(): boolean {

@@ -6,7 +6,7 @@ import { givenDelay, outcomeOf } from '../handling/outcome.js';
 import { Timers } from '../redis/timers.js';
 import { CommitDraft } from './commit-draft.js';
 import { type Delivery, type DeliveryHost, type RawMessage } from './delivery.js';
-import { isThenable } from '../handling/thenable.js';
+import { promiseOf } from '../handling/thenable.js';
 import { deadLetterFields, UnreadableError, type DeliveryFactory } from './dispatch.js';
 import type { ResolvedPartitionOptions } from './options.js';
 import type { CommitAnswer, CommitItem, OpenedPartition } from './partition-store.js';
@@ -225,8 +225,9 @@ export class OwnedPartition implements DeliveryHost {
       this.failed(delivery, error);
       return;
     }
-    if (!isThenable(result)) return this.calls.left(), this.returned(delivery);
-    result.then(
+    const promise = promiseOf(result);
+    if (!promise) return this.calls.left(), this.returned(delivery);
+    promise.then(
       () => (this.calls.left(), this.returned(delivery)),
       (error: unknown) => (this.calls.left(), this.failed(delivery, error)),
     );

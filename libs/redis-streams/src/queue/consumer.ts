@@ -1,7 +1,7 @@
 import { HandlerTimeoutError, MessageLostError, toError } from '../errors/index.js';
 import { Calls } from '../handling/calls.js';
 import { givenDelay, outcomeOf } from '../handling/outcome.js';
-import { isThenable } from '../handling/thenable.js';
+import { promiseOf } from '../handling/thenable.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import { isTransient } from '../kernel/server-errors.js';
 import { patiently } from '../redis/patiently.js';
@@ -200,8 +200,9 @@ export class QueueConsumer implements DeliveryHost {
       this.calls.left();
       return this.threw(delivery, error);
     }
-    if (isThenable(result)) {
-      result.then(
+    const promise = promiseOf(result);
+    if (promise) {
+      promise.then(
         () => (this.calls.left(), this.returned(delivery)),
         (error: unknown) => (this.calls.left(), this.threw(delivery, error)),
       );

@@ -111,11 +111,12 @@ export class QueueDelivery implements QueueContext, Call {
   private settle(operation: string, say: () => boolean): Promise<void> {
     const fenced = (): FencedError => new FencedError(`${this.queue} message ${this.id}`, undefined, operation);
     if (this.settled) return this.settled;
-    if (!say()) return Promise.reject(fenced());
-    this.settled = this.place.stored().then((stored) => {
-      if (!stored) throw fenced();
-    });
-    this.settled.catch(() => undefined); // not everybody waits for it
-    return this.settled;
+    const settled = say()
+      ? (this.settled = this.place.stored().then((stored) => {
+        if (!stored) throw fenced();
+      }))
+      : Promise.reject(fenced());
+    settled.catch(() => undefined); // not everybody waits for it
+    return settled;
   }
 }
