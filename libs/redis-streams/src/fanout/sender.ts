@@ -10,6 +10,8 @@ import type { AckedRoomMessage } from './types.js';
 /** For so long a batch is sent again while the server is away. */
 const PATIENCE_MS = 15_000;
 const CHECK_MS = 1_000;
+/** Outcomes asked for in one call. */
+const ASKED = 1_000;
 /** Outcomes that came before the answer to their send. */
 const MAX_EARLY = 10_000;
 
@@ -42,6 +44,9 @@ export class RoomSender {
   private readonly forget = new Map<string, string[]>();
   private listening: Promise<void> | undefined;
   private check: NodeJS.Timeout | undefined;
+  private asking = false;
+  /** Asked for while an answer was awaited. */
+  private askNext: number | undefined;
   private readonly closed = new AbortController();
 
   constructor(private readonly host: SenderHost) {
@@ -141,19 +146,35 @@ export class RoomSender {
 
   /** A lost word costs time, never the answer: outcomes are kept for a while. */
   private async ask(olderThanMs: number): Promise<void> {
-    if (this.closed.signal.aborted) return;
-    const now = performance.now();
-    const old = [...this.waiting.values()].filter(({ since }) => now - since >= olderThanMs);
+    if (this.asking) return void (this.askNext = Math.min(olderThanMs, this.askNext ?? Infinity));
+    this.asking = true;
     try {
-      if (old.length > 0) this.host.tend();
-      for (const { room, id } of old) {
-        const outcome = await this.host.store.outcome(room, id);
-        if (outcome) this.settle(outcome);
+      for (let next: number | undefined = olderThanMs; next !== undefined && !this.closed.signal.aborted; ) {
+        this.askNext = undefined;
+        await this.askOnce(next);
+        next = this.askNext;
       }
-      await this.tidy();
     } catch {
       // The server is away; the next check asks again.
+    } finally {
+      this.asking = false;
     }
+  }
+
+  private async askOnce(olderThanMs: number): Promise<void> {
+    const now = performance.now();
+    const old = new Map<string, string[]>();
+    for (const { room, id, since } of this.waiting.values()) {
+      if (now - since < olderThanMs) continue;
+      const ids = old.get(room);
+      if (ids) ids.push(id);
+      else old.set(room, [id]);
+    }
+    if (old.size > 0) this.host.tend();
+    for (const [room, ids] of old) {
+      for (let i = 0; i < ids.length; i += ASKED) for (const outcome of await this.host.store.outcomes(room, ids.slice(i, i + ASKED))) this.settle(outcome);
+    }
+    await this.tidy();
   }
 
   private async tidy(): Promise<void> {

@@ -192,9 +192,10 @@ export class RoomStore {
     return rows.map(([text, priority]) => waitingMessage(text, Number(priority), 0)).filter((message) => message !== undefined);
   }
 
-  async outcome(room: string, id: string): Promise<Outcome | undefined> {
-    const text = (await this.redis.commands.call('HGET', [roomKeys(this.options.namespace, this.shard, room).outcomes, id])) as string | null;
-    return text === null ? undefined : parseOutcome(`${id} ${text}\n${room}`);
+  /** Of these messages those whose outcome is known. */
+  async outcomes(room: string, ids: readonly string[]): Promise<Outcome[]> {
+    const texts = (await this.redis.commands.call('HMGET', [roomKeys(this.options.namespace, this.shard, room).outcomes, ...ids])) as ReadonlyArray<string | null>;
+    return texts.flatMap((text, i) => (text === null ? undefined : parseOutcome(`${ids[i]!} ${text}\n${room}`)) ?? []);
   }
 
   async forgetOutcomes(room: string, ids: readonly string[]): Promise<void> {

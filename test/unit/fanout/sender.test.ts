@@ -1,0 +1,38 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { RoomSender } from '../../../libs/redis-streams/dist/fanout/sender.js';
+import type { OutgoingRoomMessage } from '../../../libs/redis-streams/dist/fanout/store.js';
+
+const SENT = 3_000;
+
+describe('sends that wait for acknowledgements', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it('ask in few calls, one after the other, however many wait and however slow the answers are', async () => {
+    let [id, calls, underWay, most, outcomes] = [0, 0, 0, 0, false];
+    const store = {
+      keys: { senders: 'acked:' },
+      send: (_: string, __: number, items: readonly OutgoingRoomMessage[]) => Promise.resolve(items.map(() => String(++id))),
+      outcomes: async (room: string, ids: readonly string[]) => {
+        calls++;
+        most = Math.max(most, ++underWay);
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        underWay--;
+        return outcomes ? ids.map((each) => ({ id: each, acknowledged: 2, ejected: [], room })) : [];
+      },
+      forgetOutcomes: () => Promise.resolve(),
+      retire: () => Promise.resolve(),
+    };
+    const sender = new RoomSender({ store: store as never, listen: () => Promise.resolve(), tend: () => undefined });
+    const sent = Array.from({ length: SENT }, (_, n) => sender.sendAwaited({ room: `room ${n % 2}`, priority: 0, payload: '1', awaited: true }, undefined));
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(most).toBe(1);
+    expect(calls).toBeLessThan(20);
+    // Their word never comes: the next question finds what is kept.
+    outcomes = true;
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(await Promise.all(sent)).toHaveLength(SENT);
+    await sender.close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
