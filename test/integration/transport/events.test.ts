@@ -117,6 +117,11 @@ describe('an event', () => {
   });
 
   it('with options that cannot be is refused, and says which', async () => {
+    // What shows no names of its own would get lost on the way.
+    for (const headers of [new Map([['a', 'b']]), new Headers({ a: 'b' }), ['a'], 'text', 5, null, { a: 1 }]) {
+      expect(() => new RedisStreamsRecord(1, { headers } as never)).toThrow('record.headers: must be an object of strings');
+    }
+    for (const options of [5, [], null, 'k']) expect(() => new RedisStreamsRecord(1, options as never)).toThrow('record: must be an object');
     expect(() => new RedisStreamsRecord(1, { headers: { 'nrs-replies': 'x' }, ttlMs: 0, wrong: 1 } as never)).toThrow(/nrs-replies[^]*ttlMs|wrong[^]*/);
     await net.serve([handlersOf('a')]);
     const client = net.client();

@@ -1,5 +1,6 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import type { Headers } from '../handling/headers.js';
+import { isHeaders, objectOf } from '../keys/check.js';
 import { checkKeys, describe } from '../keys/names.js';
 import { RESERVED } from './headers.js';
 
@@ -23,9 +24,12 @@ export class RedisStreamsRecord<T = unknown> {
     readonly data: T,
     readonly options: RecordOptions = {},
   ) {
-    const problems: OptionProblem[] = checkKeys(options, ['key', 'headers', 'delayMs', 'id', 'ttlMs'], 'record');
-    const { headers = {}, ttlMs } = options;
-    for (const name of Object.keys(headers)) if (name.toLowerCase().startsWith(RESERVED)) problems.push({ path: `record.headers.${name}`, message: `must not begin with "${RESERVED}", which is for the transport` });
+    const problems: OptionProblem[] = [];
+    const given = objectOf(options, 'record', problems);
+    problems.push(...checkKeys(given, ['key', 'headers', 'delayMs', 'id', 'ttlMs'], 'record'));
+    const { headers = {}, ttlMs } = given;
+    if (!isHeaders(headers)) problems.push({ path: 'record.headers', message: `must be an object of strings (got ${describe(headers)})` });
+    else for (const name of Object.keys(headers)) if (name.toLowerCase().startsWith(RESERVED)) problems.push({ path: `record.headers.${name}`, message: `must not begin with "${RESERVED}", which is for the transport` });
     if (ttlMs !== undefined && !(typeof ttlMs === 'number' && ttlMs >= 1)) problems.push({ path: 'record.ttlMs', message: `must be a number of milliseconds from 1 (got ${describe(ttlMs)})` });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
   }
