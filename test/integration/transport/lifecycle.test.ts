@@ -1,7 +1,7 @@
 import { Controller, Injectable, Module, type OnModuleDestroy, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import { InjectStreamsClient, type RedisStreamsEngine, RedisStreamsModule } from 'nestjs-redis-streams';
+import { InjectStreamsClient, RedisStreamsEngine, RedisStreamsModule } from 'nestjs-redis-streams';
 import { RedisStreamsClient, RedisStreamsContext, RedisStreamsServer, streamOptions } from 'nestjs-redis-streams/transport';
 import { interval, type Observable } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -62,6 +62,35 @@ describe('a server', () => {
     expect(groups.filter((group) => group.includes('.each.'))).toEqual([]);
   });
 
+  it('that is closed over a start that takes longer than drainMs: what joins behind it leaves again, and the engine may have the next', async () => {
+    const engine = net.onEnd(new RedisStreamsEngine(net.options({ shutdown: { drainMs: 200 } })), (each) => each.stop());
+    await engine.start();
+    const run = engine.runQueueConsumer.bind(engine);
+    let waits = 0;
+    // As when Redis is slow to answer: this one has joined before its server hears of it.
+    engine.runQueueConsumer = async (...given) => {
+      const consumer = await run(...given);
+      waits++;
+      await gate.opened;
+      return consumer;
+    };
+    const served = (): RedisStreamsServer => {
+      const server = net.onEnd(new RedisStreamsServer({ engine, transport: net.options().transport }), (each) => each.close());
+      server.addHandler('echo', async (data: unknown) => data);
+      return server;
+    };
+    const server = served();
+    const said = new Promise<unknown>((resolve) => void server.listen(resolve));
+    await waitUntil(() => waits === 2, { what: 'its consumers have joined' });
+    await server.close();
+    gate.open();
+    await said;
+    engine.runQueueConsumer = run;
+    const next = served();
+    await waitUntil(async () => (await new Promise((resolve) => void next.listen(resolve))) === undefined, { what: 'the next one listens' });
+    expect(await ask(net.client(), 'echo', 1)).toBe(1);
+  });
+
   it('listens again after its close', async () => {
     const server = new RedisStreamsServer(net.options());
     server.addHandler('echo', async (data: unknown) => data);
@@ -97,6 +126,19 @@ describe('a client', () => {
     const [, reply] = await Promise.all([client.close(), ask(client, 'echo', 2)]);
     expect(reply).toBe(2);
     await client.close();
+    await waitUntil(() => proxy.stats.open === 0, { what: 'no connection is left' });
+    expect(await net.replyStreams()).toEqual([]);
+  });
+
+  it('that was used between two closes is closed by the second', async () => {
+    await net.serve([Echo]);
+    const proxy = await proxied();
+    const client = net.client({ url: proxy.url });
+    expect(await ask(client, 'echo', 1)).toBe(1);
+    const first = client.close();
+    const between = ask(client, 'echo', 2).catch(() => undefined); // answered or failed, as it comes
+    await Promise.all([client.close(), client.close()]);
+    await Promise.all([first, between]);
     await waitUntil(() => proxy.stats.open === 0, { what: 'no connection is left' });
     expect(await net.replyStreams()).toEqual([]);
   });

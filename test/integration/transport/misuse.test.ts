@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller } from '@nestjs/common';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import { RedisStreamsEngine } from 'nestjs-redis-streams';
-import { RedisStreamsClient, streamOptions } from 'nestjs-redis-streams/transport';
+import { RedisStreamsClient, RedisStreamsServer, streamOptions } from 'nestjs-redis-streams/transport';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ask, failureOf, Net, waitUntil } from './support/net.js';
 import { seen, SeeingEvents } from './support/seeing.js';
@@ -36,6 +36,62 @@ describe('the transport', () => {
     await net.serve([Handlers], { queue: { ack: 'manual' }, transport: { requests: { concurrency: 2 } } });
     const client = net.client({ transport: { requestTimeoutMs: 5_000 } });
     for (let i = 0; i < 6; i++) expect(await ask(client, 'double', i)).toBe(2 * i);
+  });
+
+  it('refuses a second server on one engine and namespace in words, and the first works on', async () => {
+    const engine = net.onEnd(new RedisStreamsEngine(net.options()), (each) => each.stop());
+    await engine.start();
+    const listening = (namespace: string): Promise<unknown> => {
+      const server = net.onEnd(new RedisStreamsServer({ engine, transport: { ...net.options().transport, namespace } }), (each) => each.close());
+      server.addHandler('echo', async (data: unknown) => data);
+      return new Promise((resolve) => void server.listen(resolve));
+    };
+    expect(await listening(net.namespace)).toBeUndefined();
+    expect(await listening(net.namespace)).toMatchObject({ code: 'INVALID_OPTIONS', message: expect.stringContaining('has a server of this namespace already') });
+    expect(await listening(`${net.namespace}b`)).toBeUndefined();
+    expect(await ask(net.client(), 'echo', 1)).toBe(1);
+  });
+
+  it('of services that give one pattern to both kinds at the same moment, not both believe that they will be given its events', async () => {
+    const kinds = [{ partitions: 1 }, {}] as const;
+    for (let round = 0; round < 10; round++) {
+      const said = await Promise.all(kinds.map((options, i) => {
+        const server = net.onEnd(new RedisStreamsServer(net.options({ transport: { service: `svc${i}` } })), (each) => each.close());
+        server.addHandler(`event${round}`, async () => undefined, true, streamOptions(options));
+        return new Promise<unknown>((resolve) => void server.listen(resolve));
+      }));
+      expect(said.some((error) => (error as { code?: string } | undefined)?.code === 'PATTERN_MISMATCH'), `round ${round}`).toBe(true);
+    }
+  });
+
+  it('refuses patterns that are none, and says what they may be', async () => {
+    await net.serve([Handlers]);
+    const client = net.client();
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', note);
+    const ring: Record<string, unknown> = {};
+    ring['ring'] = ring;
+    try {
+      for (const pattern of [true, Symbol('s'), () => 1, 1n]) {
+        for (const send of [() => ask(client, pattern, 1), () => client.emitAsync(pattern, 1)]) {
+          expect(await failureOf(send())).toMatchObject({ code: 'INVALID_OPTIONS', message: expect.stringContaining('pattern: must be a string, a number or an object') });
+        }
+        client.emit(pattern, 'nobody looks');
+      }
+      client.emit(ring, 'nobody looks');
+      for (const pattern of [undefined, null]) expect(await failureOf(client.emitAsync(pattern, 1))).toMatchObject({ code: 'INVALID_OPTIONS' });
+      expect(await failureOf(client.emitAsync('', 1))).toMatchObject({ message: expect.stringContaining('is empty or too long') });
+      expect(await ask(client, 'double', 2)).toBe(4);
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect(unhandled).toEqual([]);
+    const wrong = new RedisStreamsServer(net.options());
+    expect(() => wrong.addHandler(true, async () => undefined)).toThrow('pattern: must be a string, a number or an object');
+    wrong.addHandler('', async () => undefined, true);
+    const said = await new Promise<unknown>((resolve) => void wrong.listen(resolve));
+    expect(said).toMatchObject({ code: 'INVALID_OPTIONS', message: expect.stringContaining('is empty or too long') });
   });
 
   it('refuses handlers with partitions beside others with broadcast, and registers neither', async () => {

@@ -12,7 +12,7 @@ import { Codec, type Encoded } from './codec.js';
 import { EventSender } from './event-sender.js';
 import { HEADER } from './headers.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
-import { headersOf, isNil, unwrapped } from './packet.js';
+import { headersOf, isNil, labelOf, routeOf, unwrapped } from './packet.js';
 import { RedisStreamsRecord, type RecordOptions } from './record.js';
 import { ReplyInbox } from './reply-inbox.js';
 import { RequestQueues } from './requests.js';
@@ -81,6 +81,8 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   /** Sends what waits, fails requests that are open, deletes the stream of their replies. Idempotent; bounded. */
   close(): Promise<void> {
+    // Something was sent meanwhile: what it opens behind that end is ended as well.
+    if (this.closing && this.opening) return this.closing.then(() => this.close());
     this.closing ??= this.end().finally(() => (this.closing = undefined));
     return this.closing;
   }
@@ -93,7 +95,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     if (isNil(pattern) || isNil(data)) return super.emit(pattern, data); // which knows what to say of it
     let isHeard = false;
     const sent = this.emitAsync(pattern, data);
-    sent.catch((error: unknown) => isHeard || this.logger.warn(`the event ${this.routeOf(pattern)} could not be sent: ${toError(error).message}`));
+    sent.catch((error: unknown) => isHeard || this.logger.warn(`the event ${labelOf(() => this.routeOf(pattern))} could not be sent: ${toError(error).message}`));
     return new Observable<Result>((subscriber) => {
       isHeard = true;
       sent.then(
@@ -298,6 +300,6 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   }
 
   private routeOf(pattern: unknown): string {
-    return typeof pattern === 'string' ? pattern : this.normalizePattern(pattern as never);
+    return typeof pattern === 'string' ? pattern : routeOf(this.normalizePattern(pattern as never), pattern);
   }
 }

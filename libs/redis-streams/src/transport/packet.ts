@@ -1,4 +1,6 @@
 import type { ReadPacket } from '@nestjs/microservices';
+import { InvalidOptionsError } from '../errors/index.js';
+import { describe } from '../keys/names.js';
 import { HEADER } from './headers.js';
 import { RedisStreamsRecord, type RecordOptions } from './record.js';
 
@@ -24,4 +26,19 @@ export function headersOf(packet: ReadPacket, { headers }: RecordOptions, codec:
 /** As Nest has it. */
 export function isNil(value: unknown): boolean {
   return value === undefined || value === null;
+}
+
+/** @param normalized as Nest makes it, which leaves what it does not know. @throws InvalidOptionsError */
+export function routeOf(normalized: unknown, pattern: unknown): string {
+  if (typeof normalized === 'string') return normalized;
+  throw new InvalidOptionsError([{ path: 'pattern', message: `must be a string, a number or an object (got ${describe(pattern)})` }]);
+}
+
+/** For a line of the log about what may have no route. */
+export function labelOf(route: () => string): string {
+  try {
+    return route();
+  } catch {
+    return 'without a pattern';
+  }
 }

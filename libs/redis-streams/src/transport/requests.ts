@@ -40,7 +40,7 @@ export class RequestQueues {
 
   private async look(pattern: string): Promise<QueueProducer> {
     const name = nameOfRoute(pattern);
-    if (name === undefined) throw new InvalidOptionsError([{ path: `pattern ${pattern}`, message: 'is too long to name a queue: choose a shorter one' }]);
+    if (name === undefined) throw new InvalidOptionsError([{ path: `pattern ${pattern}`, message: 'is empty or too long to name a queue: choose another one' }]);
     const { engine, transport: { namespace, connection, producer, handlerWaitMs } } = this;
     const queue = requestName(name);
     const until = performance.now() + handlerWaitMs;

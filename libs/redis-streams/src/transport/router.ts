@@ -19,7 +19,6 @@ const ATTEMPTS = 10;
  */
 export class Router {
   private readonly targets: Targets;
-  private consumer: QueueConsumer | undefined;
 
   constructor(
     private readonly engine: RedisStreamsEngine,
@@ -28,17 +27,14 @@ export class Router {
     this.targets = new Targets(engine, transport);
   }
 
-  async start(): Promise<void> {
+  /** @returns what reads for it, joined */
+  async start(): Promise<QueueConsumer> {
     const { engine, transport: { namespace, connection } } = this;
     await engine.queues(connection).register({ name: UNROUTED, namespace });
-    this.consumer = await engine.runQueueConsumer(
+    return engine.runQueueConsumer(
       { queue: UNROUTED, namespace, connection, group: ROUTERS, ack: 'auto', retry: { maxAttempts: ATTEMPTS, initialMs: AGAIN_MS, factor: 1, jitter: 0 } },
       { message: (data, context) => this.route(data, context) },
     );
-  }
-
-  async stop(): Promise<void> {
-    if (this.consumer) await this.engine.release(this.consumer);
   }
 
   private async route(data: unknown, context: QueueContext): Promise<void> {

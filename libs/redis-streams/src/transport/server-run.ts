@@ -27,6 +27,9 @@ import { LocalSettledHandlers, StoredSettledHandlers } from './settled-handlers.
  */
 const SETTLE_WITHIN_MS = 5;
 
+/** What is served on an engine, by connection and namespace: two servers would both want to take up what nobody handles there, and requests. */
+const SERVED = new WeakMap<RedisStreamsEngine, Set<string>>();
+
 /** What Nest's Server does for it. */
 export interface ServerHooks {
   hooked: RouteHost['hooked'];
@@ -46,6 +49,8 @@ export class ServerRun {
   private readonly router: Router;
   private broadcasts: Broadcasts | undefined;
   private starting: Promise<void> | undefined;
+  private stopped = false;
+  private leave = (): void => undefined;
 
   constructor(
     private readonly engine: RedisStreamsEngine,
@@ -76,20 +81,34 @@ export class ServerRun {
   async stop(): Promise<void> {
     // What is being started must be there to be stopped: a group of this instance would otherwise be made behind its removal.
     await withDeadline(Promise.resolve(this.starting).catch(() => undefined), this.engine.timings.drainMs, () => new Error('it did not start in time')).catch(() => undefined);
-    await Promise.all([...this.consumers.map((consumer) => this.engine.release(consumer)), this.router.stop()]);
+    this.stopped = true;
+    await Promise.all(this.consumers.map((consumer) => this.engine.release(consumer)));
     await this.broadcasts?.stop();
     this.cancels.stop();
     this.clock.stop();
     await this.writer.flush();
+    this.leave();
   }
 
   private async begin(): Promise<void> {
     const routes = this.plan();
+    this.enter();
     await this.codec.load();
     await this.clock.start();
     if (this.handlers.requests.size > 0) this.cancels.listen();
-    const started = await Promise.allSettled([...routes.map((start) => start()), this.router.start()]);
+    const started = await Promise.allSettled([...routes.map((start) => start()), this.keep(this.router.start())]);
     for (const result of started) if (result.status === 'rejected') throw result.reason;
+  }
+
+  private enter(): void {
+    const { engine, transport: { connection, namespace } } = this;
+    const served = SERVED.get(engine) ?? new Set<string>();
+    const name = `${connection} ${namespace}`;
+    if (served.has(name)) {
+      throw new InvalidOptionsError([{ path: 'transport.namespace', message: `the engine has a server of this namespace already: give it all handlers, or this one a namespace or an engine of its own (got ${namespace})` }]);
+    }
+    SERVED.set(engine, served.add(name));
+    this.leave = () => void served.delete(name);
   }
 
   /** What is to be started; everything that is wrong is said at once, before anything is. */
@@ -98,7 +117,7 @@ export class ServerRun {
     const starts: Array<() => Promise<void>> = [];
     const named = (pattern: string): string => {
       const name = nameOfRoute(pattern);
-      if (name === undefined) problems.push({ path: `pattern ${pattern}`, message: 'is too long to name a stream (190 characters, and two more for each that is none of A-Z a-z 0-9 . -): choose a shorter one' });
+      if (name === undefined) problems.push({ path: `pattern ${pattern}`, message: 'is empty or too long to name a stream (190 characters, and two more for each that is none of A-Z a-z 0-9 . -): choose another one' });
       return name ?? '';
     };
     for (const [pattern, handlers] of this.handlers.events) {
@@ -137,21 +156,29 @@ export class ServerRun {
     const tuning = { ...transport.events, ...own };
     const there = { ordered: 'in order, in a partitioned stream', queued: 'in a queue' };
     if (partitions !== undefined) {
-      if (await queueRegistry.find(full)) throw new PatternMismatchError(pattern, there.ordered, there.queued);
+      const refuse = async (): Promise<void> => {
+        if (await queueRegistry.find(full)) throw new PatternMismatchError(pattern, there.ordered, there.queued);
+      };
+      await refuse();
       await engine.partitions(connection).register({ name: stream, namespace, partitions, ...(shards !== undefined && { shards: Math.min(shards, partitions) }) });
+      await refuse(); // one that starts at the same moment has found nothing either
       const route = new EventRoute(pattern, this.host, handlers, new LocalSettledHandlers(), tuning.retry?.maxAttempts ?? engine.timings.partition.maxAttempts);
       const { prefetch: _, ...partitionTuning } = tuning;
       const handler = { message: (data: unknown, context: PartitionContext) => route.message(data, context) };
-      this.consumers.push(await engine.runPartitionConsumer({ stream, namespace, connection, group: service, ...partitionTuning }, handler));
+      await this.keep(engine.runPartitionConsumer({ stream, namespace, connection, group: service, ...partitionTuning }, handler));
       return;
     }
-    if (await registry.find(full)) throw new PatternMismatchError(pattern, there.queued, there.ordered);
+    const refuse = async (): Promise<void> => {
+      if (await registry.find(full)) throw new PatternMismatchError(pattern, there.queued, there.ordered);
+    };
+    await refuse();
     await engine.queues(connection).register({ name: stream, namespace, ...(shards !== undefined && { shards }) });
+    await refuse();
     const queue = (await queueRegistry.find(full))!;
     const route = new EventRoute(pattern, this.host, handlers, new StoredSettledHandlers(engine.partsOf(connection).redis, queue), tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
     const handler = { message: (data: unknown, context: QueueContext) => route.message(data, context) };
     const group = broadcast ? this.broadcasting({ queue: stream, namespace }) : service;
-    this.consumers.push(await engine.runQueueConsumer({ queue: stream, namespace, connection, group, ...tuning, ...(broadcast && { startFrom: 'latest' as const }) }, handler));
+    await this.keep(engine.runQueueConsumer({ queue: stream, namespace, connection, group, ...tuning, ...(broadcast && { startFrom: 'latest' as const }) }, handler));
   }
 
   private async startRequests(pattern: string, name: string, handler: Handlers['requests'] extends ReadonlyMap<string, infer H> ? H : never, own: PatternOptions): Promise<void> {
@@ -161,7 +188,14 @@ export class ServerRun {
     await engine.queues(connection).register({ name: queue, namespace, ...(shards !== undefined && { shards }) });
     const tuning = { ...transport.requests, ...(own.concurrency !== undefined && { prefetch: own.concurrency }), ...own };
     const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
-    this.consumers.push(await engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ack: 'auto', ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS }));
+    await this.keep(engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ack: 'auto', ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS }));
+  }
+
+  /** One that has joined only after the stop had waited long enough leaves again: an engine of the module's would run it on. */
+  private async keep(joining: Promise<QueueConsumer | PartitionConsumer>): Promise<void> {
+    const consumer = await joining;
+    if (this.stopped) await this.engine.release(consumer);
+    else this.consumers.push(consumer);
   }
 
   private broadcasting(ref: { readonly queue: string; readonly namespace: string }): string {

@@ -8,6 +8,7 @@ import type { RedisStreamsOptions } from '../options.js';
 import { answered } from './answers.js';
 import type { RedisStreamsContext } from './context.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
+import { routeOf } from './packet.js';
 import { ServerRun } from './server-run.js';
 import { statusOf, type RedisStreamsStatus } from './status.js';
 
@@ -61,7 +62,7 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
     if (pattern instanceof RegExp) {
       throw new InvalidOptionsError([{ path: `pattern ${String(pattern)}`, message: 'is a regular expression, and a pattern names a stream here: give each pattern its handler' }]);
     }
-    const route = this.normalizePattern(pattern as string);
+    const route = routeOf(this.normalizePattern(pattern as string), pattern);
     callback.isEventHandler = isEventHandler;
     callback.extras = extras;
     if (isEventHandler) this.events.set(route, [...(this.events.get(route) ?? []), callback]);

@@ -65,7 +65,7 @@ export class Targets {
     const known = this.known.get(pattern);
     if (known) return known;
     const name = nameOfRoute(pattern);
-    if (name === undefined) throw new InvalidOptionsError([{ path: `pattern ${pattern}`, message: 'is too long to name a stream: choose a shorter one' }]);
+    if (name === undefined) throw new InvalidOptionsError([{ path: `pattern ${pattern}`, message: 'is empty or too long to name a stream: choose another one' }]);
     const { engine, transport: { namespace, connection, producer } } = this;
     const stream = eventName(name);
     const full = fullName(namespace, stream);
