@@ -5,7 +5,7 @@ import { startWorker, type Worker } from './support/worker.js';
 
 export interface OpenStage {
   readonly stage: Stage;
-  /** Closes what the bench opened, then ends the processes. */
+  /** Ends the processes, then closes what the bench opened. */
   end(): Promise<void>;
 }
 
@@ -25,12 +25,9 @@ export function openStage(redis: PrivateRedis): OpenStage {
       after: (close) => void closes.push(close),
     },
     end: async () => {
-      try {
-        for (const close of closes) await close();
-      } finally {
-        await Promise.all(workers.map((worker) => worker.kill()));
-        admin.disconnect();
-      }
+      await Promise.all(workers.map((worker) => worker.kill()));
+      for (const close of closes) await close();
+      admin.disconnect();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { metric, type Bench, type Contender } from '../model.js';
+import { metric, type Bench, type StandingContender } from '../model.js';
 import { flowContender, type FlowOptions } from './partition-flow.js';
 
 const ENGINE = 'PartitionProducer -> message handler';
@@ -6,14 +6,16 @@ const LOOP = 'ioredis loop: XADD, XREADGROUP, XACK + XDEL, one stream';
 const CURSOR = 'ioredis loop over 16: XREAD, position per batch';
 const GROUP = 'ioredis loop over 16: XREADGROUP, XACK + XDEL';
 
-function contenders(mode: FlowOptions['mode'], messages: number): Contender[] {
-  return [
-    flowContender({ name: ENGINE, producer: 'produce-send', consumer: 'consume-engine', messages, mode }),
-    flowContender({ name: LOOP, producer: 'produce-pipeline-1', consumer: 'consume-group-1', messages, mode }),
-    flowContender({ name: CURSOR, producer: 'produce-pipeline-16', consumer: 'consume-cursor-16', messages, mode }),
-    flowContender({ name: GROUP, producer: 'produce-pipeline-16', consumer: 'consume-group-16', messages, mode }),
-    flowContender({ name: 'PartitionProducer -> batch handler', producer: 'produce-send', consumer: 'consume-engine-batch', messages, mode }),
-  ];
+const SIDES = [
+  { name: ENGINE, producer: 'produce-send', consumer: 'consume-engine' },
+  { name: LOOP, producer: 'produce-pipeline-1', consumer: 'consume-group-1' },
+  { name: CURSOR, producer: 'produce-pipeline-16', consumer: 'consume-cursor-16' },
+  { name: GROUP, producer: 'produce-pipeline-16', consumer: 'consume-group-16' },
+  { name: 'PartitionProducer -> batch handler', producer: 'produce-send', consumer: 'consume-engine-batch' },
+];
+
+function contenders(mode: FlowOptions['mode'], short: boolean): StandingContender[] {
+  return SIDES.map((side) => flowContender({ ...side, mode, messages: short ? 40_000 : 80_000 }, short));
 }
 
 const over = (other: string, name: string) => (round: Parameters<typeof metric>[0]): number => metric(round, ENGINE, name) / metric(round, other, name);
@@ -21,10 +23,9 @@ const over = (other: string, name: string) => (round: Parameters<typeof metric>[
 export const partitionEndToEndBench: Bench = {
   name: 'partition-flow',
   about: 'messages per second from one producer process to one consumer process while both run: 16 partitions, order kept, all committed',
-  rounds: { full: 5, short: 3 },
+  rounds: { full: 15, short: 3 },
   headline: 'messagesPerSecond',
-  // So many that V8's compiler is no longer a good part of what is measured.
-  contenders: (short) => contenders('live', short ? 40_000 : 600_000),
+  contenders: (short) => contenders('live', short),
   ratios: [
     { name: 'partition end to end: over the hand-written loop', atLeast: 1.7, value: over(LOOP, 'messagesPerSecond') },
     { name: 'partition end to end: server CPU per message over the hand-written loop', atMost: 0.55, value: over(LOOP, 'serverCpuUsPerMessage') },
@@ -39,9 +40,9 @@ export const partitionEndToEndBench: Bench = {
 export const partitionBacklogBench: Bench = {
   name: 'partition-backlog',
   about: 'messages per second by one consumer process from a backlog in 16 partitions: order kept, all committed',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 15, short: 1 },
   headline: 'messagesPerSecond',
-  contenders: (short) => contenders('backlog', short ? 40_000 : 200_000),
+  contenders: (short) => contenders('backlog', short),
   ratios: [
     { name: 'partition backlog: over the hand-written loop', value: over(LOOP, 'messagesPerSecond') },
     { name: 'partition backlog: server CPU per message over the hand-written loop', value: over(LOOP, 'serverCpuUsPerMessage') },

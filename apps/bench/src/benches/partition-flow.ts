@@ -1,4 +1,4 @@
-import type { Contender, Metrics, Stage } from '../model.js';
+import type { Metrics, Stage, StandingContender } from '../model.js';
 import { readCounters } from '../support/server-counters.js';
 import type { Worker } from '../support/worker.js';
 
@@ -6,25 +6,41 @@ export interface FlowOptions {
   readonly name: string;
   readonly producer: string;
   readonly consumer: string;
+  /** Of a burst. */
   readonly messages: number;
   /** `live`: consumed while it is produced; `backlog`: produced before, only consuming is measured. */
   readonly mode: 'live' | 'backlog';
 }
 
-/** One producer process, one consumer process; a quarter of the messages goes through another stream first, to warm up. */
-export function flowContender(options: FlowOptions): Contender {
+const STREAM = 'work';
+/** Bursts before the first that counts: V8's compiler is not what is to be measured. */
+const WARM_UP = 3;
+
+/** One producer process, one consumer process. */
+export function flowContender(options: FlowOptions, short: boolean): StandingContender {
   return {
     name: options.name,
-    round: async (stage) => {
+    stand: async (stage) => {
       const producer = await stage.spawn(options.producer);
       const consumer = await stage.spawn(options.consumer);
       const run = options.mode === 'live' ? live : backlog;
-      await run(stage, producer, consumer, 'warm', Math.ceil(options.messages / 4));
-      const { inversions, ...metrics } = await run(stage, producer, consumer, 'work', options.messages);
-      if (inversions !== 0) throw new Error(`${options.name}: ${inversions} messages came out of order`);
-      return metrics;
+      const burst = async (): Promise<Metrics> => {
+        const { inversions, ...metrics } = await run(stage, producer, consumer, STREAM, options.messages);
+        if (inversions !== 0) throw new Error(`${options.name}: ${inversions} messages came out of order`);
+        await stopped(consumer);
+        return metrics;
+      };
+      for (let i = 0; i < (short ? 1 : WARM_UP); i++) await burst();
+      return burst;
     },
   };
+}
+
+/** While it is another's turn, nothing is read. */
+export async function stopped(consumer: Worker): Promise<void> {
+  const done = consumer.next('stopped');
+  consumer.send({ type: 'stop' });
+  await done;
 }
 
 async function live(stage: Stage, producer: Worker, consumer: Worker, stream: string, count: number): Promise<Metrics> {

@@ -8,7 +8,7 @@ const RIVAL = `BullMQ ${BULLMQ}: addBulk of 200, two in flight; Worker, concurre
 export const queueBullmqBench: Bench = {
   name: 'queue-bullmq',
   about: 'queue-flow against BullMQ, which is installed into a scratch folder first',
-  rounds: { full: 5, short: 0 },
+  rounds: { full: 15, short: 0 },
   headline: 'messagesPerSecond',
   unavailable: () => {
     try {
@@ -19,8 +19,8 @@ export const queueBullmqBench: Bench = {
     }
   },
   contenders: (short) => [
-    queueFlow({ name: ENGINE, producer: 'queue-produce-engine', consumer: 'queue-consume-engine', messages: short ? 40_000 : 200_000 }),
-    queueFlow({ name: RIVAL, producer: 'queue-produce-bullmq', consumer: 'queue-consume-bullmq', messages: short ? 4_000 : 20_000, options: { folder: bullmqFolder() } }),
+    queueFlow({ name: ENGINE, producer: 'queue-produce-engine', consumer: 'queue-consume-engine', messages: short ? 40_000 : 60_000 }, short),
+    queueFlow({ name: RIVAL, producer: 'queue-produce-bullmq', consumer: 'queue-consume-bullmq', messages: short ? 4_000 : 6_000, options: { folder: bullmqFolder() } }, short),
   ],
   ratios: [
     { name: 'queue end to end: over BullMQ', atLeast: 11, value: (round) => metric(round, ENGINE, 'messagesPerSecond') / metric(round, RIVAL, 'messagesPerSecond') },

@@ -25,6 +25,7 @@ export function consumer(consume: Consume): Role {
       const meter = new QueueMeter(async () => current?.settled());
       const done = meter.expect(Number(message['count']));
       current = await consume({ url, options, queue: String(message['queue']), meter });
+      meter.begin();
       tell({ type: 'consuming' });
       void done.then((consumed) => tell({ type: 'consumed', ...consumed }));
     };

@@ -1,4 +1,4 @@
-import { metric, type Bench, type Contender, type Stage } from '../model.js';
+import { metric, type Bench, type Stage, type StandingContender } from '../model.js';
 import { queueFlow } from './flow.js';
 
 const ENGINE = 'QueueProducer.send -> message handler';
@@ -10,15 +10,15 @@ const over = (other: string, name: string) => (round: Parameters<typeof metric>[
 export const queueEndToEndBench: Bench = {
   name: 'queue-flow',
   about: 'messages per second from one producer process to one consumer process while both run: acknowledged and deleted, all options at their defaults',
-  rounds: { full: 5, short: 3 },
+  rounds: { full: 15, short: 3 },
   headline: 'messagesPerSecond',
   contenders: (short) => {
-    const messages = short ? 40_000 : 200_000;
+    const messages = short ? 40_000 : 60_000;
     const loops = [
-      queueFlow({ name: ENGINE, producer: 'queue-produce-engine', consumer: 'queue-consume-engine', messages }),
-      queueFlow({ name: LOOP, producer: 'queue-produce-pipeline', consumer: 'queue-consume-loop', messages }),
+      queueFlow({ name: ENGINE, producer: 'queue-produce-engine', consumer: 'queue-consume-engine', messages }, short),
+      queueFlow({ name: LOOP, producer: 'queue-produce-pipeline', consumer: 'queue-consume-loop', messages }, short),
     ];
-    return short ? loops : [...loops, queueFlow({ name: SCRIPTED, producer: 'queue-produce-script', consumer: 'queue-consume-loop', messages })];
+    return short ? loops : [...loops, queueFlow({ name: SCRIPTED, producer: 'queue-produce-script', consumer: 'queue-consume-loop', messages }, short)];
   },
   ratios: [
     { name: 'queue end to end: over the hand-written loop', atLeast: 1.2, value: over(LOOP, 'messagesPerSecond') },
@@ -30,36 +30,32 @@ export const queueEndToEndBench: Bench = {
 const APPENDED = 'QueueProducer.send -> message handler, AOF everysec';
 
 /** The same with everything written to the append-only file, fsync once a second. */
-function appended(contender: Contender): Contender {
+function appended({ name, stand }: StandingContender): StandingContender {
   return {
-    name: contender.name,
-    round: async (stage) => {
-      await configure(stage, 'yes');
-      try {
-        return await contender.round(stage);
-      } finally {
-        await configure(stage, 'no');
-      }
+    name,
+    stand: async (stage) => {
+      await append(stage);
+      return stand(stage);
     },
   };
 }
 
-async function configure({ admin }: Stage, appendonly: 'yes' | 'no'): Promise<void> {
+async function append({ admin }: Stage): Promise<void> {
   await admin.config('SET', 'appendfsync', 'everysec');
-  await admin.config('SET', 'appendonly', appendonly);
+  await admin.config('SET', 'appendonly', 'yes');
   while (!/aof_rewrite_in_progress:0\r/.test(await admin.info('persistence'))) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 export const queueAofBench: Bench = {
   name: 'queue-aof',
   about: 'queue-flow with the append-only file, appendfsync everysec, for both sides',
-  rounds: { full: 5, short: 0 },
+  rounds: { full: 15, short: 0 },
   headline: 'messagesPerSecond',
   contenders: (short) => {
-    const messages = short ? 40_000 : 200_000;
+    const messages = short ? 40_000 : 60_000;
     return [
-      appended(queueFlow({ name: APPENDED, producer: 'queue-produce-engine', consumer: 'queue-consume-engine', messages })),
-      appended(queueFlow({ name: LOOP, producer: 'queue-produce-pipeline', consumer: 'queue-consume-loop', messages })),
+      appended(queueFlow({ name: APPENDED, producer: 'queue-produce-engine', consumer: 'queue-consume-engine', messages }, short)),
+      appended(queueFlow({ name: LOOP, producer: 'queue-produce-pipeline', consumer: 'queue-consume-loop', messages }, short)),
     ];
   },
   ratios: [

@@ -1,4 +1,5 @@
-import type { Contender, Metrics, Stage } from '../model.js';
+import { stopped } from '../benches/partition-flow.js';
+import type { Metrics, Stage, StandingContender } from '../model.js';
 import { readCounters } from '../support/server-counters.js';
 import type { Worker, WorkerOptions } from '../support/worker.js';
 
@@ -6,22 +7,32 @@ export interface FlowOptions {
   readonly name: string;
   readonly producer: string;
   readonly consumer: string;
+  /** Of a burst. */
   readonly messages: number;
   readonly options?: WorkerOptions;
   /** `live`: consumed while it is produced; `backlog`: produced before, only consuming is measured. Default live. */
   readonly mode?: 'live' | 'backlog';
 }
 
-/** One producer process, one consumer process; a quarter of the messages goes through another queue first, to warm up. */
-export function queueFlow({ name, producer: sending, consumer: receiving, messages, options = {}, mode = 'live' }: FlowOptions): Contender {
+const QUEUE = 'work';
+/** Bursts before the first that counts. */
+const WARM_UP = 3;
+
+/** One producer process, one consumer process. */
+export function queueFlow({ name, producer: sending, consumer: receiving, messages, options = {}, mode = 'live' }: FlowOptions, short: boolean): StandingContender {
   const run = mode === 'live' ? live : backlog;
   return {
     name,
-    round: async (stage) => {
+    stand: async (stage) => {
       const producer = await stage.spawn(sending, options);
       const consumer = await stage.spawn(receiving, options);
-      await run(stage, producer, consumer, 'warm', Math.ceil(messages / 4));
-      return run(stage, producer, consumer, 'work', messages);
+      const burst = async (): Promise<Metrics> => {
+        const metrics = await run(stage, producer, consumer, QUEUE, messages);
+        await stopped(consumer);
+        return metrics;
+      };
+      for (let i = 0; i < (short ? 1 : WARM_UP); i++) await burst();
+      return burst;
     },
   };
 }

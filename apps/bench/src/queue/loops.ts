@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { payment, type Payment } from '../payload.js';
+import { unlessThere } from '../workers/partition-loops.js';
 import type { Role } from '../workers/role.js';
 import { consumer, number } from './consumers.js';
 import { batches, producer } from './producers.js';
@@ -23,7 +24,7 @@ const consume: Role = consumer(async ({ url, options, queue, meter }) => {
   const count = number(options, 'count', COUNT);
   // What the user's handler is to everybody: asynchronous.
   const handler = async (data: unknown): Promise<void> => meter.see(data as Payment);
-  await writer.xgroup('CREATE', queue, GROUP, '0', 'MKSTREAM');
+  await writer.xgroup('CREATE', queue, GROUP, '0', 'MKSTREAM').catch(unlessThere);
   const read = (): Promise<Reply> => reader.xreadgroup('GROUP', GROUP, 'worker', 'COUNT', count, 'BLOCK', BLOCK_MS, 'STREAMS', queue, '>') as Promise<Reply>;
   let running = true;
   let acknowledging: Promise<unknown> = Promise.resolve();

@@ -20,6 +20,7 @@ export class Meter {
   private inversions = 0;
   private last = new Map<number, number>();
   private reached: () => void = () => undefined;
+  private cpu = process.cpuUsage();
 
   constructor(private readonly settled: () => Promise<void>) {}
 
@@ -29,16 +30,21 @@ export class Meter {
     this.count = this.firstAt = this.inversions = 0;
     this.last = new Map();
     this.expected = count;
-    const cpu = process.cpuUsage();
+    this.cpu = process.cpuUsage();
     const timer = setTimeout(() => {
       throw new Error(`${this.count} of ${count} messages handled in ${PATIENCE_MS} ms`);
     }, PATIENCE_MS);
     await all;
     await this.settled();
     clearTimeout(timer);
-    const { user, system } = process.cpuUsage(cpu);
+    const { user, system } = process.cpuUsage(this.cpu);
     if (this.count !== count) throw new Error(`${this.count} messages handled, ${count} were sent`);
     return { firstAt: this.firstAt, endAt: sharedNow(), cpuUs: user + system, inversions: this.inversions };
+  }
+
+  /** What it took to begin is not counted. */
+  begin(): void {
+    this.cpu = process.cpuUsage();
   }
 
   see({ account, n }: Payment): void {

@@ -1,4 +1,4 @@
-import { metric, type Bench, type Contender, type Metrics, type Stage } from '../model.js';
+import { metric, type Bench, type Metrics, type Stage, type StandingContender } from '../model.js';
 import { queueFlow } from '../queue/flow.js';
 import { readCounters } from '../support/server-counters.js';
 import { freePort } from './free-port.js';
@@ -10,15 +10,18 @@ const REDIS = 'Nest Redis';
 const TCP = 'Nest TCP';
 const LOOP = 'hand-written loop';
 
-function contender(name: string, kind: Kind, events: number, direct = false): Contender {
-  return { name, round: (stage) => round(stage, kind, events, direct) };
+/** Bursts before the first that counts. */
+const WARM_UP = 3;
+
+function contender(name: string, kind: Kind, events: number, direct = false): StandingContender {
+  return { name, stand: (stage) => stand(stage, kind, events, direct) };
 }
 
-async function round(stage: Stage, kind: Kind, events: number, direct: boolean): Promise<Metrics> {
+async function stand(stage: Stage, kind: Kind, count: number, direct: boolean): Promise<() => Promise<Metrics>> {
   const options = { kind, direct, tcpPort: await freePort() };
   const server = await stage.spawn('transport-server', options);
   const client = await stage.spawn('transport-client', options);
-  const run = async (count: number): Promise<Metrics> => {
+  const burst = async (): Promise<Metrics> => {
     const expecting = server.next('expecting');
     server.send({ type: 'expect', count });
     await expecting;
@@ -40,18 +43,18 @@ async function round(stage: Stage, kind: Kind, events: number, direct: boolean):
       producerCpuUsPerMessage: Number(sent['cpuUs']) / count,
     };
   };
-  await run(Math.ceil(events / 4)); // to warm up
-  return run(events);
+  for (let i = 0; i < WARM_UP; i++) await burst();
+  return burst;
 }
 
 export const transportEventsBench: Bench = {
   name: 'transport-events',
   about: 'events per second from emit to handler, one process each, beside the transports of Nest and a hand-written loop',
-  rounds: { full: 5, short: 1 },
+  rounds: { full: 15, short: 1 },
   headline: 'messagesPerSecond',
   contenders: (short) => {
-    const events = short ? 20_000 : 150_000;
-    const loop = queueFlow({ name: LOOP, producer: 'queue-produce-pipeline', consumer: 'queue-consume-loop', messages: events });
+    const events = short ? 10_000 : 30_000;
+    const loop = queueFlow({ name: LOOP, producer: 'queue-produce-pipeline', consumer: 'queue-consume-loop', messages: events }, short);
     return [contender(EMIT, 'streams', events), contender(REDIS, 'redis', events), contender(TCP, 'tcp', events), contender(DIRECT, 'streams', events, true), loop];
   },
   ratios: [

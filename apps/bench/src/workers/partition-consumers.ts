@@ -27,6 +27,7 @@ export function consumer(consume: Consume): Role {
       const meter = new Meter(async () => current?.settled());
       const done = meter.expect(Number(message['count']));
       current = await consume(url, String(message['stream']), meter);
+      meter.begin();
       tell({ type: 'consuming' });
       void done.then((consumed) => tell({ type: 'consumed', ...consumed }));
     };
