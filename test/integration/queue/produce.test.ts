@@ -94,6 +94,15 @@ onTopologies(BOTH, 'queue producer', (world) => {
     expect(Number(again.id.split('-')[0]) - Number(first!.id.split('-')[0])).toBeGreaterThanOrEqual(1_500);
   });
 
+  it.each([1, 6])('an id is that of a key, however many shards there are: %i', async (shards) => {
+    const queue = await world().queue({ shards });
+    const producer = world().client.queue(queue);
+    const messages = [...numbers(20).map((n) => ({ data: n, id: 'a', key: `k${n}` })), { data: 20, id: 'a' }];
+    expect((await producer.sendMany(messages)).map(({ duplicate }) => duplicate)).toEqual(messages.map(() => false));
+    expect((await producer.sendMany(messages)).map(({ duplicate }) => duplicate)).toEqual(messages.map(() => true));
+    expect((await storedIn(world(), queue, shards)).map(({ fields }) => Number(fields['data'])).sort((a, b) => a - b)).toEqual(numbers(21));
+  });
+
   it('what is over is cleaned away as others come, and all of it in the end', async () => {
     const queue = await world().queue({ shards: 1, dedupeMs: 300 });
     const producer = world().client.queue(queue);

@@ -45,16 +45,18 @@ end
 local dedupe_ms = tonumber(ARGV[6])
 local first_due, has_ids
 
--- What its first one was answered, if this id is a duplicate.
-local function original(id)
-  local until_ms = call('ZSCORE', KEYS[4], id)
-  return until_ms and tonumber(until_ms) > now_ms and (call('HGET', KEYS[5], id) or '-')
+-- What its first one was answered, if this is a duplicate.
+local function original(name)
+  local until_ms = call('ZSCORE', KEYS[4], name)
+  return until_ms and tonumber(until_ms) > now_ms and (call('HGET', KEYS[5], name) or '-')
 end
 
 for i = 9, #ARGV, 5 do
   local key, headers, id, delay, data = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local unique = id ~= '' and dedupe_ms > 0
-  local origin = unique and original(id)
+  -- The key decides the shard. Were it left out here, which keys share an id's messages would be for the number of shards to say.
+  local name = key == '' and id or key .. '\n' .. id
+  local origin = unique and original(name)
   local answer
   if origin then
     answer = '=' .. origin
@@ -68,8 +70,8 @@ for i = 9, #ARGV, 5 do
   end
   if unique and not origin then
     has_ids = true
-    call('ZADD', KEYS[4], int(now_ms + dedupe_ms), id)
-    call('HSET', KEYS[5], id, answer)
+    call('ZADD', KEYS[4], int(now_ms + dedupe_ms), name)
+    call('HSET', KEYS[5], name, answer)
   end
   out[#out + 1] = answer
 end
