@@ -6,13 +6,18 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { ask, Net, waitUntil } from './support/net.js';
 
 const net = new Net();
-let seen: unknown[] = [];
-beforeEach(() => void (seen = []));
+let seen: unknown[][] = [];
+let ages: (headers: Readonly<Record<string, string>>) => unknown;
+beforeEach(() => {
+  seen = [];
+  ages = () => undefined;
+});
 
 @Controller()
 class Late {
   @EventPattern<unknown>('late')
-  late(@Payload() data: unknown, @Ctx() { headers, attempt }: RedisStreamsContext): void {
+  late(@Payload() data: unknown, @Ctx() { headers, attempt, delivery }: RedisStreamsContext): void {
+    ages(delivery.headers);
     seen.push([data, { ...headers }, attempt]);
   }
   @EventPattern<unknown>('late, in order', streamOptions({ partitions: 4 }))
@@ -46,6 +51,26 @@ describe('an event of a pattern that nobody has ever handled', () => {
       await client.emitAsync('late', { n: 3 });
       return unrouted.length === before;
     }, { what: 'it goes directly', intervalMs: 200 });
+  });
+
+  it('grows no younger by being forwarded: what is too old is not handled, the rest has what is left', async () => {
+    const client = net.client();
+    const expired: string[] = [];
+    const left: string[] = [];
+    await client.emitAsync('late', new RedisStreamsRecord('old', { ttlMs: 50 }));
+    await client.emitAsync('late', new RedisStreamsRecord('young', { ttlMs: 60_000 }));
+    await client.emitAsync('late', new RedisStreamsRecord('for ever', { ttlMs: Infinity }));
+    const since = performance.now();
+    await waitUntil(() => performance.now() - since > 300, { what: 'it is old' });
+    await net.serve([Late], {}, (_app, server) => {
+      server.on('transport.expired', ({ pattern, ageMs }) => void expired.push(`${pattern} ${ageMs > 290 && ageMs < 20_000}`));
+      ages = (headers) => left.push(headers['nrs-ttl']!);
+    });
+    await waitUntil(() => seen.length >= 2 && expired.length > 0, { what: 'all are settled', timeoutMs: 15_000 });
+    expect(seen.map(([data]) => data).toSorted()).toEqual(['for ever', 'young']);
+    expect(expired).toEqual(['late true']);
+    expect(left.toSorted((a, b) => Number(a) - Number(b))).toEqual([expect.stringMatching(/^[345]\d{4}$/), 'Infinity']);
+    expect(Number(left.find((text) => text !== 'Infinity'))).toBeLessThan(59_750);
   });
 
   it('with msgpack, forwarded as it is', async () => {

@@ -7,6 +7,7 @@ import type { QueueContext } from '../queue/handler-types.js';
 import { DeadLetterException, RetryException } from './exceptions.js';
 import { HEADER } from './headers.js';
 import type { ResolvedTransport } from './options.js';
+import type { ServerClock } from './server-clock.js';
 import { Targets } from './targets.js';
 
 /** A service may be starting: looked for again after so long, and so often, before the event is a dead letter. */
@@ -23,6 +24,7 @@ export class Router {
   constructor(
     private readonly engine: RedisStreamsEngine,
     private readonly transport: ResolvedTransport,
+    private readonly clock: ServerClock,
   ) {
     this.targets = new Targets(engine, transport);
   }
@@ -40,12 +42,17 @@ export class Router {
   private async route(data: unknown, context: QueueContext): Promise<void> {
     const { [HEADER.pattern]: pattern, [HEADER.key]: key, ...headers } = context.headers;
     if (pattern === undefined) throw new DeadLetterException('no-pattern', { message: `it has no header ${HEADER.pattern}` });
+    const { [HEADER.ttl]: ttl } = context.headers;
+    const ageMs = Math.round(this.clock.now() - Number.parseInt(context.id, 10));
+    const leftMs = Number(ttl) - ageMs; // of what has none, or one that is no number: NaN
+    if (leftMs <= 0) return void this.engine.events.emit('transport.expired', { pattern, id: context.id, ageMs });
     const target = await this.targets.find(pattern);
     if (!target) {
       if (context.attempt < ATTEMPTS) throw new RetryException(`nobody handles the event ${pattern} yet`, { delayMs: AGAIN_MS });
       throw new DeadLetterException('unknown-pattern', { message: `nobody handles the event ${pattern}` });
     }
     // Under its own id here, so that a router that dies in between does not send it twice.
-    await target.send({ data: new RawJson(JSON.stringify(data)), headers: headers as Headers, key, id: context.messageId ?? `unrouted-${context.shard}-${context.id}`, delayMs: undefined });
+    const sent = Number.isNaN(leftMs) ? headers : { ...headers, [HEADER.ttl]: String(Math.ceil(leftMs)) };
+    await target.send({ data: new RawJson(JSON.stringify(data)), headers: sent as Headers, key, id: context.messageId ?? `unrouted-${context.shard}-${context.id}`, delayMs: undefined });
   }
 }

@@ -64,7 +64,7 @@ export class ServerRun {
     const clock = (this.clock = new ServerClock(redis));
     const writer = (this.writer = new ReplyWriter(redis, engine.timings.commandTimeoutMs * 2));
     const cancels = (this.cancels = new Cancels(redis, namespace));
-    this.router = new Router(engine, transport);
+    this.router = new Router(engine, transport, clock);
     const { hooked, deserialize, serialize } = hooks;
     const encodeReply = serialize
       ? (reply: unknown): Promise<Encoded> => serialize(reply).then((packet) => codec.encodePacket(packet))
