@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { Seen } from './support/handlers.js';
+import { keysOf } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'handlers of a pattern', (world) => {
@@ -40,6 +41,28 @@ onTopologies(BOTH, 'handlers of a pattern', (world) => {
       await waitUntil(async () => a.all('room.ejected').length === i + 1, { what: 'it was told' });
     }
     expect(seen.data).toEqual([0, 1, 2]);
+  });
+
+  it('come back when they hear of the birth before they hear of the removal', async () => {
+    const namespace = world().namespace();
+    const a = world().peer({ namespace, shards: 1 });
+    const sender = world().peer({ namespace, shards: 1 });
+    const seen = new Seen();
+    a.engine.addRoomHandler({ room: 'late.*' }, { message: seen.handler() });
+    await a.engine.start();
+    await sender.rooms.send('late.1', 'before', { await: 'acked' });
+    // The word of it is still under way.
+    const keys = keysOf('late.1', { namespace });
+    const members = (await sender.rooms.state('late.1')).members.map(({ session }) => session);
+    await world().cli(['DEL', keys.state]);
+    await world().cli(['ZREM', keys.rooms, 'late.1']);
+    for (const session of members) await world().cli(['DEL', `${keys.tag}:rooms:${session}`]);
+    await sender.rooms.send('late.1', 'after');
+    // By then it has heard of births: of that one too.
+    await sender.rooms.send('late.2', 'another', { await: 'acked' });
+    await world().cli(['SPUBLISH', keys.state, 'x']);
+    await seen.calls(3);
+    expect(seen.data).toEqual(['before', 'another', 'after']);
   });
 
   it('need no word of a birth: a heartbeat finds it', async () => {

@@ -175,12 +175,22 @@ export class FanoutClient {
     if (matcher.room !== undefined) return void (await this.subscribe(matcher.room, tuning, handlers));
     // Of a room that was removed and is born again the subscription is gone, so the next news of it joins anew.
     const joined = new Map<string, RoomSubscription | undefined>();
+    // Rooms come and go by the thousand: of those that are gone nothing is kept. One that is there all the same was born before its end was heard of.
+    const watched: RoomHandlers = {
+      message: (data, context) => handlers.message(data, context),
+      joined: (event) => handlers.joined?.(event),
+      ejected: (event) => {
+        if (!event.rejoins) joined.delete(event.room);
+        if (event.reason === 'removed') void this.exists(event.room).then((exists) => exists && heard(event.room), () => undefined);
+        return handlers.ejected?.(event);
+      },
+    };
     const heard = (name: string): void => {
       const known = joined.get(name);
       if (!matcher.matches(name) || (joined.has(name) && known?.active !== false)) return;
       joined.set(name, undefined);
-      this.subscribe(name, tuning, handlers).then(
-        (subscription) => void joined.set(name, subscription),
+      this.subscribe(name, tuning, watched).then(
+        (subscription) => void (subscription.active ? joined.set(name, subscription) : joined.delete(name)),
         (error: Error) => {
           joined.delete(name);
           if (!this.stopping) this.context.onError(error, { room: name, during: `joining it for the pattern ${matcher.text}` });
@@ -190,6 +200,10 @@ export class FanoutClient {
     const shards = await this.allShards();
     if (this.stopping) throw new ClosedError('the fanout client');
     await Promise.all(shards.map((shard) => shard.watch(heard)));
+  }
+
+  private async exists(room: string): Promise<boolean> {
+    return (await (await this.shardOf(room)).store.state(room)).number !== '0';
   }
 
   private async subscribe(room: string, tuning: ResolvedRoomTuning, handlers: RoomHandlers, made?: (subscriber: Subscriber) => void): Promise<RoomSubscription> {
