@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import { RedisStreamsEngine } from '../engine.js';
 import type { Payment } from '../payload.js';
 import { RoomMeter } from './fanout-meter.js';
+import type { Message } from '../support/worker.js';
 import type { Role, RoleContext } from './role.js';
 
 export function roomName(i: number): string {
@@ -19,25 +20,37 @@ export interface LockstepOptions {
   readonly keeper: boolean;
 }
 
-function prepare({ options, tell }: RoleContext): { rooms: string[]; handle(room: string, data: unknown): Promise<void>; go(): void } {
-  const total = Number(options['messages']);
-  const meter = new RoomMeter(Number(options['warm']), total, (stepped) => tell({ type: 'stepped', ...stepped }));
+interface Prepared {
+  readonly rooms: string[];
+  handle(room: string, data: unknown): Promise<void>;
+  /** `begin`: closes the gate for messages to come, and counts from the first; `go`: opens it. */
+  told(message: Message): void;
+}
+
+function prepare({ options, tell }: RoleContext): Prepared {
+  const count = (): RoomMeter => new RoomMeter(Number(options['warm']), Number(options['messages']), (stepped) => tell({ type: 'stepped', ...stepped }));
+  let meter = count();
   let go: () => void = () => undefined;
-  const open = options['keeper'] === true ? new Promise<void>((resolve) => (go = resolve)) : Promise.resolve();
+  let open = Promise.resolve();
   return {
     rooms: Array.from({ length: Number(options['rooms']) }, (_, i) => roomName(i)),
     // The user's handler, as everybody has it: asynchronous.
     handle: async (room, data) => (data === GATE ? open : meter.see(room, data as Payment)),
-    go: () => go(),
+    told: ({ type }) => {
+      if (type === 'go') return go();
+      meter = count();
+      if (options['keeper'] === true) open = new Promise((resolve) => (go = resolve));
+      tell({ type: 'begun' });
+    },
   };
 }
 
 const engine: Role = async (context) => {
-  const { rooms, handle, go } = prepare(context);
+  const { rooms, handle, told } = prepare(context);
   const own = new RedisStreamsEngine({ connection: { url: context.url } });
   await own.start();
   await Promise.all(rooms.map((room) => own.fanout().join(room, (data, { room: name }) => handle(name, data))));
-  return async () => go();
+  return async (message) => told(message);
 };
 
 const counterKey = (room: string): string => `counter:${room}`;
@@ -53,7 +66,7 @@ local following = redis.call('LPOP', KEYS[2])
 redis.call('PUBLISH', following and ARGV[2] or '${DONE_CHANNEL}', following or '')`;
 
 const raw: Role = async (context) => {
-  const { rooms, handle, go } = prepare(context);
+  const { rooms, handle, told } = prepare(context);
   const members = Number(context.options['members']);
   const listener = new Redis(context.url);
   const commands = new Redis(context.url, { scripts: { step: { lua: STEP, numberOfKeys: 2 } } });
@@ -62,7 +75,7 @@ const raw: Role = async (context) => {
     void handle(room, JSON.parse(text)).then(() => step.call(commands, counterKey(room), waitingKey(room), members, room));
   });
   await listener.subscribe(...rooms);
-  return async () => go();
+  return async (message) => told(message);
 };
 
 export const fanoutLockstepRoles: Readonly<Record<string, Role>> = { 'fanout-engine': engine, 'fanout-raw': raw };
