@@ -76,6 +76,14 @@ onTopologies(BOTH, 'queue producer', (world) => {
     expect(batch).toBeInstanceOf(InvalidOptionsError);
     expect(batch.message).toContain('messages[1].delayMs');
     expect(await producer.sendMany([])).toEqual([]);
+    for (const none of [undefined, null, { data: 1 }, 'data', new Set([{ data: 1 }])]) expect(await failure(producer.sendMany(none as never))).toMatchObject({ code: 'INVALID_OPTIONS', problems: [{ path: 'messages' }] });
+    const holed = [{ data: 1 }, { data: 2 }, { data: 3 }];
+    delete holed[1];
+    expect(await failure(producer.sendMany(holed))).toMatchObject({ code: 'INVALID_OPTIONS', problems: [{ path: 'messages[1]' }] });
+    for (const none of [null, 5, { timeout: 5 }, { timeoutMs: NaN }]) expect(await failure(producer.close(none as never))).toMatchObject({ code: 'INVALID_OPTIONS' });
+    expect(producer.closed).toBe(false);
+    for (const none of [null, undefined, 5, []]) expect(() => world().client.queue(none as never)).toThrow(InvalidOptionsError);
+    for (const none of [null, 5, []]) expect(() => world().client.queue(queue, none as never)).toThrow(InvalidOptionsError);
     expect(await storedIn(world(), queue)).toEqual([]);
   });
 

@@ -51,5 +51,5 @@ it('names a source as logs show it, with the namespace that holds for it', async
 
 it.each(SOURCES)('of the kind $kind has no other words: a misspelt room or group does not mean all', async (source) => {
   const problems = [expect.objectContaining({ path: 'source.rooom' })];
-  await expect(placeOf({ ...source, rooom: 'r' } as DeadLetterSource, recorder().capabilities)).rejects.toMatchObject({ name: 'InvalidOptionsError', problems });
+  await expect(placeOf({ ...source, rooom: 'r' } as unknown as DeadLetterSource, recorder().capabilities)).rejects.toMatchObject({ name: 'InvalidOptionsError', problems });
 });

@@ -39,6 +39,9 @@ describe('encode', () => {
     expect(problems(() => encode(1, null as never))).toEqual(['options']);
     expect(problems(() => encode(1n))).toEqual(['data']);
     expect(problems(() => encode('x'.repeat(16_777_215)))).toEqual(['data']);
+    expect(problems(() => encode(1, { headers: { h: 'x'.repeat(16_777_215) } }))).toEqual(['headers']);
+    expect(problems(() => encode(1, { headers: { h: 'x'.repeat(10_000_000) } }))).toEqual([]);
+    for (const none of [[], new Map(), 'id', 5]) expect(problems(() => encode(1, none as never))).toEqual(['options']);
   });
 
   it.each(['', 'x'.repeat(1_025), 'a\n', 'a\0', '\u0085', '\ud800', 7, null])('%j is neither key nor id', (name) => {

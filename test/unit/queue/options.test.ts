@@ -36,6 +36,7 @@ describe('options of a queue\'s consumer', () => {
   it('takes no number, text or list for options', () => {
     expect(paths({ retry: 5 })).toEqual(['x.retry']);
     expect(paths({ retry: [] })).toEqual(['x.retry']);
+    expect(paths({ group: null })).toEqual(['x.group']);
     expect(defaults(5 as never).problems).toEqual([{ path: 'queue', message: 'must be an object (got 5)' }]);
   });
 

@@ -24,6 +24,7 @@ describe('resolveQueueRegistration', () => {
   it('reports every problem at once', () => {
     expect(paths({ name: 'a:b', namespace: 5, connection: 'third', shards: 257, dedupeMs: -1, partitions: 3 })).toEqual(['x.connection', 'x.dedupeMs', 'x.name', 'x.namespace', 'x.partitions', 'x.shards']);
     expect(paths({ shards: 256, dedupeMs: 0 })).toEqual([]);
+    for (const none of [undefined, null, 5, []]) expect(resolveQueueRegistration(none as never, undefined, ['default'], 'x').problems.map(({ path }) => path)).toContain('x.name');
   });
 });
 
@@ -39,6 +40,7 @@ describe('resolveQueueProducer', () => {
     expect(problems.map(({ path }) => path).sort()).toEqual(['x.max', 'x.maxPending', 'x.maxPendingBytes', 'x.sendTimeoutMs', 'x.waitReplicas', 'x.waitTimeoutMs']);
     expect(resolveQueueProducer({ waitReplicas: 1, sendTimeoutMs: 500 }, 'x').problems.map(({ path }) => path)).toEqual(['x.waitTimeoutMs']);
     expect(resolveQueueProducer({ sendTimeoutMs: 500 }, 'x').problems).toEqual([]);
+    for (const none of [null, 5, 'x', [], new Map()]) expect(resolveQueueProducer(none as never, 'x').problems.map(({ path }) => path)).toEqual(['x']);
   });
 });
 

@@ -1,4 +1,5 @@
-import { ClosedError, InvalidOptionsError } from '../errors/index.js';
+import { ClosedError, InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { objectOf } from '../keys/check.js';
 import { checkPartName } from '../keys/names.js';
 import { fullName } from '../keys/partition-keys.js';
 import type { QueueProducerOptions, QueueRegistration } from '../options.js';
@@ -121,8 +122,9 @@ export class QueueClient {
   }
 
   private nameOf(ref: string | QueueRef): string {
-    const { queue, namespace } = typeof ref === 'string' ? { queue: ref, namespace: undefined } : ref;
-    const problems = [...checkPartName(queue, 'queue'), ...(namespace === undefined ? [] : checkPartName(namespace, 'namespace'))];
+    const wrong: OptionProblem[] = [];
+    const { queue, namespace } = typeof ref === 'string' ? { queue: ref, namespace: undefined } : objectOf(ref, 'queue', wrong);
+    const problems = [...wrong, ...checkPartName(queue, 'queue'), ...(namespace === undefined ? [] : checkPartName(namespace, 'namespace'))];
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     return fullName(namespace ?? this.context.defaults.namespace, queue);
   }

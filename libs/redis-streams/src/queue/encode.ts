@@ -43,7 +43,7 @@ export function encode(data: unknown, options: QueueSendOptions = NOTHING, path 
   const problems = problemsOf(data, options, path, known);
   if (problems.length > 0) throw new InvalidOptionsError(problems);
   const { key = '', headers, id = '', delayMs = 0 } = options;
-  return new Outgoing(json(data)!, key, headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '', id, delayMs > 0 ? String(Math.ceil(delayMs)) : '');
+  return new Outgoing(json(data)!, key, headersText(headers), id, delayMs > 0 ? String(Math.ceil(delayMs)) : '');
 }
 
 /** One of several, at its place. @throws InvalidOptionsError */
@@ -71,7 +71,7 @@ function plainOf(data: unknown): Outgoing | undefined {
 
 function problemsOf(data: unknown, options: QueueSendOptions, path: string, known: readonly string[]): OptionProblem[] {
   const at = (key: string): string => (path === '' ? key : `${path}.${key}`);
-  if (typeof options !== 'object' || options === null) return [{ path: at('options'), message: `must be an object (got ${describe(options)})` }];
+  if (typeof options !== 'object' || options === null || Symbol.iterator in options) return [{ path: at('options'), message: `must be an object (got ${describe(options)})` }];
   const problems: OptionProblem[] = checkKeys(options, known, path);
   const bad = (key: string, text: string, value: unknown): void => void problems.push({ path: at(key), message: `${text} (got ${describe(value)})` });
   const { key, id, headers, delayMs } = options;
@@ -79,6 +79,7 @@ function problemsOf(data: unknown, options: QueueSendOptions, path: string, know
   if (!isName(id)) bad('id', `must be a string of 1 to ${MAX_KEY_LENGTH} characters without control characters`, id);
   if (delayMs !== undefined && !(typeof delayMs === 'number' && delayMs >= 0 && delayMs <= MAX_DELAY_MS)) bad('delayMs', `must be a number of milliseconds from 0 to ${MAX_DELAY_MS}`, delayMs);
   if (headers !== undefined && !isHeaders(headers)) bad('headers', 'must be an object of strings', headers);
+  else if (isLong(headers)) bad('headers', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, headers);
   try {
     const { length } = data instanceof RawJson ? data.text : (JSON.stringify(data) ?? 'null');
     if (length > MAX_MESSAGE_LENGTH) bad('data', `must be at most ${MAX_MESSAGE_LENGTH} characters as JSON`, length);
@@ -86,6 +87,18 @@ function problemsOf(data: unknown, options: QueueSendOptions, path: string, know
     bad('data', `must be something JSON can carry: ${(error as Error).message}`, data);
   }
   return problems;
+}
+
+/** JSON, or nothing where there are none. */
+function headersText(headers: QueueSendOptions['headers']): string {
+  return headers && Object.keys(headers).length > 0 ? JSON.stringify(headers) : '';
+}
+
+/** In JSON a character takes six at most: those of few are not written twice for it. */
+function isLong(headers: QueueSendOptions['headers'] = {}): boolean {
+  let most = 2;
+  for (const name in headers) most += 6 * (name.length + headers[name]!.length + 1);
+  return most > MAX_MESSAGE_LENGTH && headersText(headers).length > MAX_MESSAGE_LENGTH;
 }
 
 function isName(name: unknown): boolean {

@@ -74,13 +74,16 @@ export function resolveQueueDefaults(given?: QueueDefaults, path = 'queue'): { v
 }
 
 export function resolveQueueConsumer(
-  input: QueueConsumerOptions,
+  given: QueueConsumerOptions,
   base: ResolvedQueueDefaults,
   context: { connections: readonly string[]; path: string },
 ): { value: ResolvedQueueConsumer; problems: OptionProblem[] } {
   const { path } = context;
+  const wrong: OptionProblem[] = [];
+  const input = objectOf(given, path, wrong);
   const { value, problems } = resolveQueueTuning(input, path, base);
-  const group = input.group ?? 'default';
+  problems.unshift(...wrong);
+  const { group = 'default' } = input;
   problems.push(...checkKeys(input, [...TUNING, 'queue', 'group', 'namespace', 'connection'], path));
   problems.push(...checkPartName(input.queue, `${path}.queue`), ...checkPartName(group, `${path}.group`));
   if (input.namespace !== undefined) problems.push(...checkPartName(input.namespace, `${path}.namespace`));

@@ -1,5 +1,5 @@
 import type { OptionProblem } from '../errors/index.js';
-import { Check } from '../keys/check.js';
+import { Check, objectOf } from '../keys/check.js';
 import { checkKeys } from '../keys/names.js';
 import type { QueueProducerOptions } from '../options.js';
 
@@ -8,8 +8,9 @@ export type ResolvedQueueProducer = Required<QueueProducerOptions>;
 const DEFAULTS: ResolvedQueueProducer = { maxPending: 100_000, maxPendingBytes: 67_108_864, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 };
 
 /** Applies defaults and reports every problem with its path. */
-export function resolveQueueProducer(input: QueueProducerOptions = {}, path = 'queue.producer', base: ResolvedQueueProducer = DEFAULTS): { value: ResolvedQueueProducer; problems: OptionProblem[] } {
+export function resolveQueueProducer(given?: QueueProducerOptions, path = 'queue.producer', base: ResolvedQueueProducer = DEFAULTS): { value: ResolvedQueueProducer; problems: OptionProblem[] } {
   const check = new Check(path);
+  const input = objectOf(given, path, check.problems);
   check.problems.push(...checkKeys(input, Object.keys(DEFAULTS), path));
   const value: ResolvedQueueProducer = {
     maxPending: check.number('maxPending', input.maxPending, base.maxPending, 1, 10_000_000),

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError } from '../errors/index.js';
+import { BackpressureError, ClosedError, ConnectionError, InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { murmur2Partitioner } from '../kernel/partitioner.js';
-import { describe } from '../keys/names.js';
+import { objectOf } from '../keys/check.js';
+import { checkKeys, describe } from '../keys/names.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { withDeadline } from '../redis/deadline.js';
 import { Budget, Failed, together, type Settle } from '../redis/outbox.js';
@@ -78,7 +79,10 @@ export class QueueProducer {
    */
   async sendMany(messages: readonly OutgoingQueueMessage[]): Promise<SentQueueMessage[]> {
     if (this.closing) throw new ClosedError(this.what);
-    const items = messages.map((message, i) => encodeMessage(message, i));
+    if (!Array.isArray(messages)) throw new InvalidOptionsError([{ path: 'messages', message: `must be an array (got ${describe(messages)})` }]);
+    const items: Outgoing[] = [];
+    // Not `map`: it would pass over a hole.
+    for (let i = 0; i < messages.length; i++) items.push(encodeMessage(messages[i] as OutgoingQueueMessage, i));
     return together(items, (item, settle) => this.hand(item, settle));
   }
 
@@ -92,8 +96,13 @@ export class QueueProducer {
    * Refuses new messages and sends what is waiting. What has not settled after `timeoutMs` (default 5,000) is rejected with a
    * ClosedError. May be called again, also with less time. @returns how many sends were rejected like that
    */
-  async close({ timeoutMs = CLOSE_MS }: { readonly timeoutMs?: number } = {}): Promise<ClosedQueueProducer> {
-    if (!(typeof timeoutMs === 'number' && timeoutMs >= 0)) throw new InvalidOptionsError([{ path: 'timeoutMs', message: `must be a number of milliseconds from 0 (got ${describe(timeoutMs)})` }]);
+  async close(options?: { readonly timeoutMs?: number }): Promise<ClosedQueueProducer> {
+    const problems: OptionProblem[] = [];
+    const given = objectOf(options, 'options', problems);
+    const { timeoutMs = CLOSE_MS } = given;
+    problems.push(...checkKeys(given, ['timeoutMs']));
+    if (!(typeof timeoutMs === 'number' && timeoutMs >= 0)) problems.push({ path: 'timeoutMs', message: `must be a number of milliseconds from 0 (got ${describe(timeoutMs)})` });
+    if (problems.length > 0) throw new InvalidOptionsError(problems);
     this.closing ??= this.end();
     await withDeadline(this.closing, Math.min(timeoutMs, MAX_CLOSE_MS), () => new Error('the time is up')).catch(() => this.abandon(timeoutMs));
     return { unsent: this.unsent };

@@ -1,6 +1,6 @@
 import { QueueMismatchError, QueueNotRegisteredError, type OptionProblem } from '../errors/index.js';
 import { shardTags } from '../kernel/shard-tags.js';
-import { Check } from '../keys/check.js';
+import { Check, objectOf } from '../keys/check.js';
 import { checkKeys, checkPartName } from '../keys/names.js';
 import { fullName } from '../keys/partition-keys.js';
 import { queueKey, queueShardKeys, type QueueShardKeys } from '../keys/queue-keys.js';
@@ -29,8 +29,9 @@ export interface ResolvedQueueRegistration {
   readonly definition: QueueDefinition;
 }
 
-export function resolveQueueRegistration(input: QueueRegistration, namespace: string | undefined, connections: readonly string[], path: string): { value: ResolvedQueueRegistration; problems: OptionProblem[] } {
+export function resolveQueueRegistration(given: QueueRegistration, namespace: string | undefined, connections: readonly string[], path: string): { value: ResolvedQueueRegistration; problems: OptionProblem[] } {
   const check = new Check(path);
+  const input = objectOf(given, path, check.problems);
   check.problems.push(...checkKeys(input, ['name', 'namespace', 'connection', 'shards', 'dedupeMs'], path), ...checkPartName(input.name, `${path}.name`));
   if (input.namespace !== undefined) check.problems.push(...checkPartName(input.namespace, `${path}.namespace`));
   const value: ResolvedQueueRegistration = {
