@@ -114,3 +114,23 @@ onTopologies(['standalone'], 'dead letters of queues, lost answers', (world) => 
     expect(await desk.letters.count(of(queue))).toBe(0);
   });
 });
+
+onTopologies(['standalone'], 'dead letters of queues on a full server', (world) => {
+  it('out of memory: nothing goes back, which is told as back-pressure; purging makes room all the same', async () => {
+    const sender = world().node();
+    const queue = await queueOf(world(), sender, 1);
+    const one = await broken(world(), queue, 'one');
+    await sender.engine.queues().queue(queue).sendMany([{ data: 1 }, { data: 2 }]);
+    await lettersOf(sender, of(queue), 2);
+    one.mend();
+    await world().everywhere('CONFIG', 'SET', 'maxmemory', '1');
+    try {
+      await expect(sender.letters.replay(of(queue), {})).rejects.toMatchObject({ code: 'BACKPRESSURE' });
+      expect([one.seen, await sender.letters.count(of(queue))]).toEqual([[], 2]);
+      expect(await sender.letters.purge(of(queue), { limit: 1 })).toBe(1);
+    } finally {
+      await world().everywhere('CONFIG', 'SET', 'maxmemory', '0');
+    }
+    expect(await sender.letters.replay(of(queue), {})).toEqual({ replayed: 1, skipped: [] });
+  }, 40_000);
+});

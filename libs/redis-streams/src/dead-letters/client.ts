@@ -68,7 +68,8 @@ export class DeadLetters {
   /**
    * Puts letters back where they came from, oldest first: each is added there and removed here in one step, so that neither
    * a crash nor a resend loses or doubles it. Those that cannot go back now stay, and the answer says why.
-   * @throws InvalidOptionsError as {@link list} | ConnectionError when Redis is away for longer than 15 s: what went back is in the event
+   * @throws InvalidOptionsError as {@link list} | ConnectionError when Redis is away for longer than 15 s, BackpressureError when it is out of
+   * memory for so long: what went back is in the event
    */
   async replay(source: DeadLetterSource, selection: DeadLetterSelection, options: ReplayOptions = {}): Promise<ReplayResult> {
     checkReplayOptions(options, ['by', 'perSecond']);

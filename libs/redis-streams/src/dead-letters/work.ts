@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { ClosedError } from '../errors/index.js';
+import { BackpressureError, ClosedError } from '../errors/index.js';
+import { isOutOfMemory } from '../kernel/server-errors.js';
 import { deadLetterWorkKey } from '../keys/dead-letter-keys.js';
 import { patiently } from '../redis/patiently.js';
 import { sleep } from '../redis/sleep.js';
@@ -63,7 +64,9 @@ export class Work {
 
   private call<T>(send: () => Promise<T>): Promise<T> {
     if (this.ending.aborted) throw new ClosedError('the dead-letter client');
-    return patiently(send, this.ending);
+    return patiently(send, this.ending).catch((error: unknown) => {
+      throw isOutOfMemory(error) ? new BackpressureError('Redis', (error as Error).message) : error;
+    });
   }
 
   private keyOf(shard: number): string {
