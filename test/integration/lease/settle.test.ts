@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
+import { failure } from '../support/failure.js';
 import { FencedError, type StreamLease } from './support/engine.js';
 import { gate, Runs, untilAborted } from './support/handlers.js';
 import { internals } from './support/internals.js';
@@ -67,6 +68,29 @@ onTopologies(BOTH, 'settle', (world) => {
     expect(outcomes[0]).toBeInstanceOf(FencedError);
     expect(outcomes[1]).toBeInstanceOf(FencedError);
     await allDone(world(), service);
+  });
+
+  it('what comes too late and nobody waits for ends no process', async () => {
+    const service = world().service();
+    const runs = new Runs();
+    const rejections: unknown[] = [];
+    const unhandled = (error: unknown): void => void rejections.push(error);
+    process.on('unhandledRejection', unhandled);
+    try {
+      const a = await world().consumer(service, runs.handler(), { settle: 'manual' });
+      await a.leases.announce(service, 's');
+      await waitUntil(() => runs.leases.length === 1, { what: 'the handler runs' });
+      const lease = runs.leases[0]!;
+      await lease.done();
+      void lease.release();
+      void lease.deadLetter('late');
+      void lease.checkpoint('5-0');
+      expect(await failure(lease.release())).toBeInstanceOf(FencedError);
+      await new Promise((resolve) => setImmediate(resolve)); // rejections nobody handles are told after a turn
+      expect(rejections).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', unhandled);
+    }
   });
 
   it('release and done at once: exactly one of them is accepted, and each is told the truth', async () => {

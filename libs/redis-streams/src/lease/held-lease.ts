@@ -91,7 +91,11 @@ export class HeldLease implements StreamLease {
     return this.host.entries(this, options);
   }
 
-  async checkpoint(entryId: string): Promise<void> {
+  checkpoint(entryId: string): Promise<void> {
+    return heard(this.saveCheckpoint(entryId));
+  }
+
+  private async saveCheckpoint(entryId: string): Promise<void> {
     if (!isStreamId(entryId)) throw new TypeError(`checkpoint of "${this.stream}" needs a stream entry id like 1700000000000-0, got ${String(entryId)}`);
     await this.settle('checkpoint', entryId);
     if (!this.lastCheckpoint || compareStreamIds(entryId, this.lastCheckpoint) > 0) this.failuresSoFar = 0;
@@ -100,15 +104,15 @@ export class HeldLease implements StreamLease {
   }
 
   done(): Promise<void> {
-    return this.end('done');
+    return heard(this.end('done'));
   }
 
   release(): Promise<void> {
-    return this.end('release');
+    return heard(this.end('release'));
   }
 
   deadLetter(reason: string): Promise<void> {
-    return this.end('dead', reason);
+    return heard(this.end('dead', reason));
   }
 
   /** Fires the signal. A lease aborted for a reason that leaves it its own (shutdown, rebalance) may still settle. */
@@ -180,4 +184,10 @@ export class HeldLease implements StreamLease {
     for (const listener of this.listeners ?? []) listener();
     this.listeners = undefined;
   }
+}
+
+/** Not everybody waits for it: what comes too late ends no process. */
+function heard(settling: Promise<void>): Promise<void> {
+  settling.catch(() => undefined);
+  return settling;
 }
