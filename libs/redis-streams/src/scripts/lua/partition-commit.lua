@@ -83,7 +83,7 @@ for s = 4, #KEYS do
     end
     p.sequence, p.done, p.failures, p.mark, p.mark_crashes = sequence, done, failures, mark, tonumber(crashes)
     redis.call('HSET', KEYS[1], partition, write_position(p))
-    if string.find(flags, 't', 1, true) then trim_committed(stream, keep_ms, false) end
+    if string.find(flags, 't', 1, true) then trim_committed(stream, keep_ms > 0 and int(now_ms - keep_ms) .. '-0', false) end
   end
   if answer ~= 'FENCED' and string.find(flags, 'l', 1, true) then
     local row = group_of(stream, group)

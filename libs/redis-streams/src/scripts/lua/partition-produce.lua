@@ -10,10 +10,8 @@
 -- Reply 'LATE': older than what is remembered | 'GAP': the batch before it is yet to come
 --       | words: the sequence, then per message an entry id, or FULL, or BAD: the partition's key holds no stream;
 --       dropped messages follow as "!partition:n"
---@include clock
+--@include int
 --@include batch
---@include position
---@include trim
 local call, byte = redis.call, string.byte
 local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
 if before then return before end
@@ -23,13 +21,20 @@ local max, drop = tonumber(ARGV[5]), ARGV[6] == 'drop-oldest'
 local places, rooms, drops, out, at = ARGV[8], {}, nil, { ARGV[1] }, 9
 local BAD = -math.huge
 
+-- Made where it is needed: its functions take longer than a lone message does.
+local function trim(stream)
+--@include position
+--@include trim
+  return trim_committed(stream, nil, true)
+end
+
 -- Room is asked once and counted down: within this script nobody else adds or removes. Trimming committed history
 -- exactly costs a walk over a node, so it makes room for more than one.
 local function room_in(stream)
   local length = redis.pcall('XLEN', stream)
   if type(length) == 'table' then return BAD end
   local room = max - length
-  return room > 0 and room or room + trim_committed(stream, 0, true)
+  return room > 0 and room or room + trim(stream)
 end
 
 for i = 1, #places, 2 do

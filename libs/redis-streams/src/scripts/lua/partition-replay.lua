@@ -21,7 +21,7 @@ local function room_in(stream)
   local length = redis.pcall('XLEN', stream)
   if type(length) == 'table' then return false end
   local room = max - length
-  return room > 0 and room or room + trim_committed(stream, 0, true)
+  return room > 0 and room or room + trim_committed(stream, nil, true)
 end
 
 for i = 6 + count, #ARGV do

@@ -2,7 +2,4 @@
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-
-local function int(n)
-  return string.format('%.0f', n)
-end
+--@include int

@@ -18,16 +18,14 @@ local function committed_by_all(stream)
   return least
 end
 
--- Removes what every group has committed and nobody wants kept. Answers how many entries that were.
-local function trim_committed(stream, keep_ms, exactly)
+-- Removes what every group has committed and nobody wants kept, which begins with the id `keep`, or nil: nothing.
+-- Answers how many entries that were.
+local function trim_committed(stream, keep, exactly)
   local cut = committed_by_all(stream)
   if not cut or cut == '0-0' then return 0 end
   -- Positions beyond the end: the tail was lost, and what was sent since is not what they committed.
   if id_after(cut, stream_info(stream)['last-generated-id']) then return 0 end
   cut = id_next(cut) -- MINID keeps the id it names
-  if keep_ms > 0 then
-    local young = int(now_ms - keep_ms) .. '-0'
-    if id_after(cut, young) then cut = young end
-  end
+  if keep and id_after(cut, keep) then cut = keep end
   return redis.call('XTRIM', stream, 'MINID', exactly and '=' or '~', cut)
 end
