@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stage, StandingContender } from '../model.js';
 import { percentile } from './stats.js';
 
-const WARM_UP = 300;
+/** One right after the other: V8 has compiled what a process that lives for more than seconds has compiled. */
+const WARM_UP = 6_000;
 /** Of each burst: the processor was another contender's. */
 const UNCOUNTED = 10;
 
@@ -22,21 +23,26 @@ export function idleLatency({ name, role, open }: IdleLatency, short: boolean): 
       const consumer = await stage.spawn(role);
       const send = open(stage);
       let sent = 0;
-      const measure = async (count: number): Promise<number[]> => {
+      const measure = async (count: number, idle: () => Promise<unknown>): Promise<number[]> => {
         const values: number[] = [];
         for (let i = 0; i < count; i++) {
           const handled = consumer.next('handled');
           await send(sent++);
           values.push(Number((await handled)['ms']));
-          await sleep(3 + Math.random() * 4); // idle again: settled, and the reader blocks before the next one comes
+          await idle();
         }
         return values;
       };
-      await measure(short ? UNCOUNTED : WARM_UP);
+      await measure(short ? UNCOUNTED : WARM_UP, async () => undefined);
       return async () => {
-        const values = (await measure(UNCOUNTED + 100)).slice(UNCOUNTED);
+        const values = (await measure(UNCOUNTED + 100, pause)).slice(UNCOUNTED);
         return { p50Ms: percentile(values, 50), p99Ms: percentile(values, 99) };
       };
     },
   };
+}
+
+/** Idle again: settled, and the reader blocks before the next one comes. */
+function pause(): Promise<unknown> {
+  return sleep(3 + Math.random() * 4);
 }
