@@ -63,6 +63,19 @@ onTopologies(['standalone'], 'broken connections', (world) => {
     expect([first, second].flatMap(({ contexts }) => contexts.map(({ redelivery, attempt }) => [redelivery, attempt]))).toEqual(Array.from({ length: 6 }, () => [0, 1]));
   });
 
+  it('a stop does not wait for a server that fell silent while the process was still to join', async () => {
+    const { proxy, peer } = await proxied(world());
+    const room = world().room();
+    await peer.rooms.send(room, 1);
+    proxy.blackhole(true);
+    const joining = failure(peer.rooms.join(room, () => undefined));
+    await peer.saw('connection.replaced');
+    const before = performance.now();
+    await peer.engine.stop();
+    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(await joining).toBeInstanceOf(Error);
+  });
+
   it('a subscriber connection that is silent: a heartbeat finds what it has not told', async () => {
     const namespace = world().namespace();
     const [sender, a] = [world().peer({ namespace }), world().peer({ namespace }, { session: { ttlMs: 1_000 } })];

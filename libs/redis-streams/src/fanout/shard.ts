@@ -145,8 +145,9 @@ export class FanoutShard implements SeatHost {
     });
     for (const seat of this.seats.values()) seat.close();
     this.arrivals.tell();
-    await this.starting?.catch(() => undefined);
+    // Before the start is waited for, which itself waits for a server for as long as it takes.
     const session = await this.membership?.stop();
+    await this.starting?.catch(() => undefined);
     this.caretaker.close();
     if (!session) return;
     try {
