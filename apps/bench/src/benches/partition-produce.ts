@@ -37,10 +37,10 @@ const over = (name: string, other: string) => (round: Parameters<typeof metric>[
 export const partitionProduceBench: Bench = {
   name: 'partition-produce',
   about: 'messages sent per second by one process to 16 partitions',
-  rounds: { full: 21, short: 3 },
+  rounds: { full: 11, short: 3 },
   headline: 'messagesPerSecond',
   contenders: (short) => {
-    const messages = short ? 20_000 : 60_000;
+    const messages = short ? 20_000 : 150_000;
     return [
       contender(SEND, 'produce-send', messages),
       contender('producer.sendMany of 200', 'produce-send-many', messages),
