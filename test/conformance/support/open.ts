@@ -12,7 +12,8 @@ const RETRY = { retryAttempts: 1_000, retryDelay: 100 };
 function streamsOptions({ port, namespace }: Address, more: TransportOptions): RedisStreamsOptions {
   return {
     connection: { url: `redis://127.0.0.1:${port}` },
-    session: { ttlMs: 1_000 },
+    // Not shorter: a process that waits for a core would lose its session, and run again what it had run.
+    session: { ttlMs: 3_000 },
     commandTimeoutMs: 1_000,
     startTimeoutMs: 1_000,
     shutdown: { drainMs: 1_500 },
