@@ -18,8 +18,8 @@ export function outcomeOf(thrown: unknown): Outcome | undefined {
   }
 }
 
-/** As for messages that are sent. */
-const MAX_DELAY_MS = 31_536_000_000;
+/** A year: of what is sent with a delay, and of what is tried again. */
+export const MAX_DELAY_MS = 31_536_000_000;
 
 /** A delay that a handler asks for, as it can be kept. Undefined: what it gave is none, such as what it has read from an answer that does not have it. */
 export function givenDelay(delayMs: unknown): number | undefined {

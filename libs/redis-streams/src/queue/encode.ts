@@ -1,4 +1,5 @@
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
+import { MAX_DELAY_MS } from '../handling/outcome.js';
 import { RawJson } from '../handling/raw-json.js';
 import { isHeaders } from '../keys/check.js';
 import { checkKeys, describe } from '../keys/names.js';
@@ -6,7 +7,6 @@ import type { QueueSendOptions } from './types.js';
 
 const MAX_KEY_LENGTH = 1_024;
 const MAX_MESSAGE_LENGTH = 16_777_216;
-const MAX_DELAY_MS = 31_536_000_000;
 const OPTIONS = ['headers', 'id', 'key', 'delayMs'];
 const NOTHING: QueueSendOptions = {};
 
