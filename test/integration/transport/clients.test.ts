@@ -1,5 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
+import type { RedisStreamsEngine } from 'nestjs-redis-streams';
 import { RedisStreamsClient, RedisStreamsContext } from 'nestjs-redis-streams/transport';
 import { expect, it } from 'vitest';
 import { ask, Net, waitUntil } from './support/net.js';
@@ -73,3 +74,24 @@ async function allKeys(): Promise<string[]> {
   } while (cursor !== '0');
   return [...new Set(keys)];
 }
+
+it('whoever listens to a client while it connects hears what happens then', async () => {
+  const client = net.client();
+  const heard: number[] = [];
+  const connecting = client.connect();
+  let isConnected = false;
+  void connecting.then(() => (isConnected = true));
+  let listeners = 0;
+  while (!isConnected) {
+    const i = listeners++;
+    client.on('connection.ready', () => void heard.push(i));
+    // Its engine is there after a few microtasks, Redis's answer later.
+    await (i < 200 ? undefined : new Promise((resolve) => setImmediate(resolve)));
+  }
+  expect(listeners).toBeGreaterThan(200);
+  heard.length = 0;
+  const engine = client.unwrap<RedisStreamsEngine>();
+  engine.events.emit('connection.ready', { connection: 'default', role: 'commands' });
+  expect(heard.toSorted((a, b) => a - b)).toEqual(Array.from({ length: listeners }, (_, i) => i));
+  await client.close();
+});

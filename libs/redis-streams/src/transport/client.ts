@@ -1,22 +1,19 @@
 import { Logger } from '@nestjs/common';
 import { ClientProxy, type PacketId, type ReadPacket, type WritePacket } from '@nestjs/microservices';
 import { Observable } from 'rxjs';
-import { RedisStreamsEngine } from '../engine.js';
+import type { RedisStreamsEngine } from '../engine.js';
 import { ClosedError, toError } from '../errors/index.js';
 import { RawJson } from '../handling/raw-json.js';
 import type { RedisStreamsEventMap } from '../observability/events.js';
 import type { RedisStreamsOptions } from '../options.js';
-import { sleep } from '../redis/sleep.js';
 import { answered } from './answers.js';
+import { ClientSession, type ClientSessionHost, type Listen } from './client-session.js';
 import { Codec, type Encoded } from './codec.js';
-import { EventSender } from './event-sender.js';
 import { HEADER } from './headers.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
 import { headersOf, isNil, labelOf, routeOf, unwrapped } from './packet.js';
 import { RedisStreamsRecord, type RecordOptions } from './record.js';
-import { ReplyInbox } from './reply-inbox.js';
-import { RequestQueues } from './requests.js';
-import { statusOf, type RedisStreamsStatus } from './status.js';
+import type { RedisStreamsStatus } from './status.js';
 import { type ReplyReading, Teller } from './teller.js';
 
 /** As the module's, for `ClientsModule.register([{ name, customClass: RedisStreamsClient, options }])`. `engine`: the module's own, when it is given by the module. */
@@ -24,40 +21,32 @@ export interface RedisStreamsClientOptions extends RedisStreamsOptions {
   readonly engine?: RedisStreamsEngine;
 }
 
-/** Of one `connect` to the `close` after it. */
-interface Session {
-  readonly engine: RedisStreamsEngine;
-  readonly events: EventSender;
-  readonly requests: RequestQueues;
-  readonly inbox: ReplyInbox;
-}
-
 /** Sends events and requests. Connects at the first of them; after `close` the next one connects again. */
 export class RedisStreamsClient extends ClientProxy<Record<string, (event: never) => void>> {
   private readonly logger = new Logger(RedisStreamsClient.name);
   private readonly transport: ResolvedTransport;
   private readonly codec: Codec;
-  private readonly given: RedisStreamsEngine | undefined;
-  private readonly engineOptions: RedisStreamsOptions;
   private readonly hasSerializer: boolean;
   private readonly reading: ReplyReading;
-  private session: Session | undefined;
-  private opening: Promise<Session> | undefined;
+  private readonly host: ClientSessionHost;
+  private session: ClientSession | undefined;
+  private opening: Promise<ClientSession> | undefined;
   private connecting: Promise<void> | undefined;
   /** Events that are no producer's yet. */
   private readonly waiting = new Set<Promise<unknown>>();
   private closing: Promise<void> | undefined;
-  /** What is to be taken back at the end: an engine of the module's lives on. */
-  private ends: Array<() => void> = [];
-  private readonly listeners: Array<(engine: RedisStreamsEngine) => () => void> = [];
+  private readonly listeners: Listen[] = [];
 
   /** @throws InvalidOptionsError with every problem found */
   constructor({ engine, ...options }: RedisStreamsClientOptions = {}) {
     super();
     this.transport = resolveTransport(options.transport);
     this.codec = new Codec(this.transport);
-    this.engineOptions = options;
-    this.given = engine;
+    this.host = {
+      given: engine, options, transport: this.transport, listeners: this.listeners,
+      status: (status) => this._status$.next(status),
+      close: () => this.close(),
+    };
     const { serializer, deserializer } = options.transport ?? {};
     this.hasSerializer = serializer !== undefined;
     this.initializeSerializer({ serializer } as never);
@@ -134,9 +123,9 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   override on<K extends keyof RedisStreamsEventMap>(event: K, callback: (event: RedisStreamsEventMap[K]) => void): void;
   override on(event: string, callback: (event: never) => void): void;
   override on(event: string, callback: (event: never) => void): void {
-    const listen = (engine: RedisStreamsEngine): (() => void) => engine.events.on(event as keyof RedisStreamsEventMap, callback as () => void);
+    const listen: Listen = (engine) => engine.events.on(event as keyof RedisStreamsEventMap, callback as () => void);
     this.listeners.push(listen);
-    if (this.session) this.ends.push(listen(this.session.engine));
+    this.session?.listen(listen);
   }
 
   /** The engine underneath. @throws Error before `connect` */
@@ -223,13 +212,13 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     return sent;
   }
 
-  private at(): Promise<Session> {
+  private at(): Promise<ClientSession> {
     if (this.session) return Promise.resolve(this.session);
     void this.connect().catch(() => undefined); // what is sent has patience of its own
     return this.opened();
   }
 
-  private opened(): Promise<Session> {
+  private opened(): Promise<ClientSession> {
     this.opening ??= this.open().catch((error: unknown) => {
       this.opening = undefined;
       throw error;
@@ -243,26 +232,13 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     if (this.session === session) this._status$.next('connected');
   }
 
-  private async open(): Promise<Session> {
+  private async open(): Promise<ClientSession> {
     await this.closing;
     await this.codec.load();
-    const { transport } = this;
-    const engine = this.given ?? new RedisStreamsEngine(this.engineOptions);
-    // The module closes its engine after everybody's hooks: it takes this client along.
-    this.ends = [
-      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
-      ...this.listeners.map((listen) => listen(engine)),
-      statusOf(engine, transport.connection, (status) => this._status$.next(status)),
-    ];
-    try {
-      if (!this.given) await engine.start();
-    } catch (error) {
-      await engine.stop();
-      throw error;
-    }
-    const { redis } = engine.partsOf(transport.connection);
-    this.session = { engine, events: new EventSender(engine, transport), requests: new RequestQueues(engine, transport), inbox: new ReplyInbox(redis, engine.events, transport.namespace) };
-    return this.session;
+    const known = this.listeners.length;
+    const session = await ClientSession.open(this.host);
+    for (const listen of this.listeners.slice(known)) session.listen(listen);
+    return (this.session = session);
   }
 
   private async end(): Promise<void> {
@@ -271,27 +247,11 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     this.opening = undefined;
     this.connecting = undefined;
     const session = await opening?.catch(() => undefined);
-    await this.sent(session, before);
+    await session?.flush(before);
     if (this.session === session) this.session = undefined;
-    for (const end of this.ends) end();
-    this.ends = [];
     if (!session) return;
-    session.requests.close();
-    await session.inbox.close();
-    // The module closes its own engine, last of all.
-    if (!this.given) await session.engine.stop();
+    await session.close();
     this._status$.next('disconnected');
-  }
-
-  /** Bounded: what is not with a producer by then is refused by the engine's end. */
-  private async sent(session: Session | undefined, before: ReadonlyArray<Promise<unknown>>): Promise<void> {
-    const patience = new AbortController();
-    const all = async (): Promise<void> => {
-      await Promise.allSettled(before);
-      await session?.events.flush();
-    };
-    await Promise.race([all(), sleep(session?.engine.timings.drainMs ?? 0, patience.signal)]);
-    patience.abort();
   }
 
   private packetOf(pattern: unknown, data: unknown): ReadPacket {
