@@ -42,6 +42,11 @@ if not timed then
 end
 
 --@include clock
+-- A key of another type ends the script here, while nothing is written: part of a batch would be stored, and all of it refused.
+call('XLEN', messages)
+call('ZCARD', KEYS[3])
+call('ZCARD', KEYS[4])
+call('HGET', KEYS[5], '')
 local dedupe_ms = tonumber(ARGV[6])
 local first_due, has_ids
 
