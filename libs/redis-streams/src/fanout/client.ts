@@ -61,7 +61,7 @@ export class FanoutClient {
 
   /**
    * Sends to a room. Resolves when Redis has the message, or with `await: 'acked'` when every sync subscriber has
-   * acknowledged it. @throws BackpressureError when the room holds `fanout.maxBacklog` messages | AckTimeoutError | InvalidOptionsError
+   * acknowledged it. @throws BackpressureError when the room holds `fanout.maxBacklog` messages | AckTimeoutError | InvalidOptionsError | ConnectionError
    */
   async send(room: string, data: unknown, options?: RoomSendOptions & { readonly await?: 'queued' }): Promise<SentRoomMessage>;
   async send(room: string, data: unknown, options: RoomSendOptions & { readonly await: 'acked' }): Promise<AckedRoomMessage>;
@@ -84,7 +84,7 @@ export class FanoutClient {
 
   /**
    * Subscribes. Resolves when the next message released in the room will be shown to the handler. Waits for a server that is away (the first use of rooms in a process: 15 s).
-   * @throws InvalidOptionsError | ClosedError
+   * @throws InvalidOptionsError | ClosedError | ConnectionError when this user has no right to the room's channel
    */
   async join(room: string, handler: RoomHandler, options: RoomTuning & RoomHooks = {}): Promise<RoomSubscription> {
     const wrong: OptionProblem[] = [];

@@ -6,31 +6,12 @@ import { sleep } from '../redis/sleep.js';
 import { Answering } from './answering.js';
 import { Changes } from './changes.js';
 import { Occupants } from './occupants.js';
+import { isForbidden } from './rights.js';
+import type { SeatHost } from './seat-host.js';
 import { Showing, shownMessage, type ShowingHost } from './showing.js';
-import { Standing, type Admission } from './standing.js';
+import { Standing } from './standing.js';
 import type { Subscriber, SubscriberHost, ShownMessage } from './subscriber.js';
 import type { EjectedSubscriber } from './types.js';
-
-/** What a seat needs of its shard. */
-export interface SeatHost {
-  readonly events: RedisStreamsEvents;
-  /** The live session by which the server knows this process. */
-  session(): string | undefined;
-  /** Hears the room's channel from then on. */
-  hear(room: string, listener: (text: string) => void): Promise<void>;
-  deafen(room: string): void;
-  join(room: string, sync: boolean): Promise<Admission>;
-  leave(room: string): Promise<void>;
-  /** `unanswered`: the room's next message is to be the answer (`passed`). @returns false: this process is no member of the room any more */
-  acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean>;
-  /** The room shows its next message. */
-  passed(room: string): void;
-  received(message: WireMessage): void;
-  invalid(): void;
-  /** Nobody here wants the room any more. */
-  empty(seat: Seat): void;
-  onError(error: Error, context: ErrorContext): void;
-}
 
 /**
  * A process's place in one room: one subscription and one acknowledgement for all its local subscribers.
@@ -47,6 +28,8 @@ export class Seat implements SubscriberHost {
   private readonly answering = new Answering();
   private readonly changes = new Changes();
   private readonly showing: ShowingHost;
+  /** Why nobody may come in. */
+  private refusal: Error | undefined;
 
   constructor(
     readonly room: string,
@@ -69,7 +52,7 @@ export class Seat implements SubscriberHost {
       heard: (message) => this.shown(message),
       excused: () => (this.current = undefined),
       idle: () => host.empty(this),
-      trouble: (error) => host.onError(error, { room, during: 'joining or leaving' }),
+      trouble: (error) => this.trouble(error),
     });
   }
 
@@ -94,11 +77,17 @@ export class Seat implements SubscriberHost {
     return this.current !== undefined && !this.current.done && this.current.waiting.size > 0;
   }
 
-  /** Resolves when the subscriber is in; false: it went away before. */
+  /** Resolves when the subscriber is in; false: it went away before. @throws ConnectionError when this user has no right to be in the room */
   async add(subscriber: Subscriber): Promise<boolean> {
     this.subscribers.add(subscriber);
+    this.refusal = undefined;
     void this.standing.look();
-    while (subscriber.state === 'pending' && !this.standing.isClosed) await this.changes.next();
+    while (subscriber.state === 'pending' && !this.standing.isClosed) {
+      await this.changes.next();
+      if (subscriber.state !== 'pending' || !this.refusal) continue;
+      this.dismiss(subscriber, 'left', 'gone');
+      throw this.refusal;
+    }
     return subscriber.state === 'active';
   }
 
@@ -190,6 +179,13 @@ export class Seat implements SubscriberHost {
 
   onError(error: Error, context: ErrorContext): void {
     this.host.onError(error, context);
+  }
+
+  private trouble(error: Error): void {
+    this.host.onError(error, { room: this.room, during: 'joining or leaving' });
+    if (!isForbidden(error)) return;
+    this.refusal = error;
+    this.changes.tell();
   }
 
   private shown(wire: WireMessage): void {

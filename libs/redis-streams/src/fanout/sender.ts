@@ -113,7 +113,8 @@ export class RoomSender {
     this.check ??= setInterval(() => void this.ask(CHECK_MS), CHECK_MS).unref();
     this.listening ??= this.host.listen(this.host.store.keys.senders + this.id, (text) => this.told(text)).then(
       () => this.restored(),
-      () => void (this.listening = undefined), // the connection is closed
+      // The connection is closed, or this user may not listen: asked for outcomes are known too, and the right to it may come.
+      () => void setTimeout(() => (this.listening = undefined), CHECK_MS).unref(),
     );
   }
 

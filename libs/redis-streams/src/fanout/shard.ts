@@ -14,7 +14,8 @@ import { Caretaker } from './caretaker.js';
 import { Changes } from './changes.js';
 import { RoomLatency } from './latency.js';
 import type { ResolvedFanout } from './options.js';
-import { Seat, type SeatHost } from './seat.js';
+import { Seat } from './seat.js';
+import type { SeatHost } from './seat-host.js';
 import { RoomSender } from './sender.js';
 import type { Admission } from './standing.js';
 import { RoomStore, type Ejected } from './store.js';
@@ -262,10 +263,10 @@ export class FanoutShard implements SeatHost {
     }
   }
 
-  private async joinAll(rooms: ReadonlyArray<{ room: string; sync: boolean }>): Promise<readonly Admission[]> {
+  private async joinAll(rooms: ReadonlyArray<{ room: string; sync: boolean }>): Promise<ReadonlyArray<Admission | Error>> {
     const session = await this.live();
-    const numbers = await this.store.join(session, rooms);
-    if (numbers) return numbers;
+    const admissions = await this.store.join(session, rooms);
+    if (admissions) return admissions;
     this.membership?.refused(session);
     throw new ConnectionError(`the session ${session} is dead`);
   }

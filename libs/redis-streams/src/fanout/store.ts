@@ -6,6 +6,7 @@ import type { RedisConnection } from '../redis/connection.js';
 import type { ScriptName } from '../redis/script-runner.js';
 import { bulk } from '../redis/wire.js';
 import type { ResolvedFanout } from './options.js';
+import { isRefusal, refused } from './rights.js';
 import type { Admission } from './standing.js';
 
 /** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
@@ -86,7 +87,11 @@ export class RoomStore {
     for (const { room, priority, payload, awaited } of messages) args.push(index.get(room)!, priority, awaited ? sender : '-', payload);
     const [status, answers] = (await this.run('fanout-send', [this.keys.sender(sender)], rooms, args)) as [string, string];
     if (status === 'LATE') return 'LATE';
-    return answers.split(' ').map((id, i) => (id === 'FULL' ? new BackpressureError(`the backlog of the room "${messages[i]!.room}"`, `fanout.maxBacklog: ${this.options.maxBacklog} messages`) : id));
+    return answers.split(' ').map((id, i) => {
+      const { room } = messages[i]!;
+      if (isRefusal(id)) return refused(this.channel(room));
+      return id === 'FULL' ? new BackpressureError(`the backlog of the room "${room}"`, `fanout.maxBacklog: ${this.options.maxBacklog} messages`) : id;
+    });
   }
 
   /** Nothing of it is under way any more: what is remembered is soon forgotten. */
@@ -120,12 +125,12 @@ export class RoomStore {
     return (await this.run('fanout-replay', [work], rooms, [batch, keepMs, this.options.maxBacklog, ...ids])) as string[];
   }
 
-  /** @returns undefined when the session is dead */
-  async join(session: string, rooms: ReadonlyArray<{ readonly room: string; readonly sync: boolean }>): Promise<readonly Admission[] | undefined> {
+  /** @returns per room how it was taken in, or an error; undefined when the session is dead */
+  async join(session: string, rooms: ReadonlyArray<{ readonly room: string; readonly sync: boolean }>): Promise<ReadonlyArray<Admission | Error> | undefined> {
     const { sessions } = this.keys;
     const modes = rooms.map(({ sync }) => (sync ? 'sync' : 'async'));
     const [status, ...numbers] = (await this.run('fanout-join', [sessions, this.keys.roomsOf(session)], rooms.map(({ room }) => room), [session, ...modes])) as string[];
-    return status === 'LOST' ? undefined : numbers.map(admissionOf);
+    return status === 'LOST' ? undefined : numbers.map((text, i) => (isRefusal(text) ? refused(this.channel(rooms[i]!.room)) : admissionOf(text)));
   }
 
   /** Takes a session out of rooms. @returns undefined when it is said to be dead and is not */
@@ -165,7 +170,8 @@ export class RoomStore {
   }
 
   async outOfBand(room: string, id: string, payload: string): Promise<void> {
-    await this.redis.scripts.run('fanout-out', [this.channel(room)], [`o${id} ${payload}`]);
+    const channel = this.channel(room);
+    if (isRefusal(await this.redis.scripts.run('fanout-out', [channel], [`o${id} ${payload}`]))) throw refused(channel);
   }
 
   async remove(room: string): Promise<number> {

@@ -32,7 +32,7 @@ export class FanoutService {
   /**
    * Subscribes, for rooms known at run time (one of each web socket, say). Resolves when the next message released in the
    * room will be shown to the handler, which is called as it is: guards, pipes and the like stand around decorated methods only.
-   * @throws InvalidOptionsError | ClosedError
+   * @throws as {@link FanoutClient.join}
    */
   join(room: string, handler: RoomHandler, options?: RoomTuning & RoomHooks): Promise<RoomSubscription> {
     return this.client.join(room, handler, options);

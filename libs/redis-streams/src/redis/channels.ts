@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { ClosedError } from '../errors/index.js';
+import { ClosedError, ConnectionError } from '../errors/index.js';
 import type { Reply } from '../kernel/resp-reader.js';
 import { Line } from './line.js';
 import { sleep } from './sleep.js';
@@ -19,6 +19,8 @@ type Verb = 'ssubscribe' | 'subscribe';
 
 interface Channel {
   readonly listener: (message: string) => void;
+  /** It was. */
+  isHeard: boolean;
   heard(): void;
   given(error: Error): void;
 }
@@ -50,11 +52,14 @@ export class Channels {
     private readonly answerMs: number,
   ) {}
 
-  /** Resolves when the channel is heard; waits for a server that is away. One listener a channel. @throws ClosedError when left or closed meanwhile */
+  /**
+   * Resolves when the channel is heard; waits for a server that is away. One listener a channel.
+   * @throws ClosedError when left or closed meanwhile | ConnectionError when this user has no right to it; one that was heard is asked for again and again
+   */
   join(channel: string, listener: (message: string) => void): Promise<void> {
     if (this.closed.signal.aborted) return Promise.reject(new ClosedError('the subscriber connection'));
     return new Promise((heard, given) => {
-      this.wanted.set(channel, { listener, heard, given });
+      this.wanted.set(channel, { listener, isHeard: false, heard, given });
       this.pending.add(channel);
       this.start();
     });
@@ -99,13 +104,14 @@ export class Channels {
       const chunk = [...this.pending].slice(0, CHUNK).map((name) => [name, this.wanted.get(name)] as const);
       try {
         const line = await this.connection();
-        await this.subscribe(line, chunk.map(([name]) => name));
+        await this.subscribe(line, chunk);
         this.failures = 0;
         // Another connection meanwhile: what this one hears nobody will.
         if (this.line !== line) continue;
         for (const [name, channel] of chunk) {
           if (!channel || this.wanted.get(name) !== channel) continue; // left meanwhile, and perhaps joined again behind the UNSUBSCRIBE
           this.pending.delete(name);
+          channel.isHeard = true;
           channel.heard();
         }
       } catch {
@@ -114,20 +120,39 @@ export class Channels {
     }
   }
 
-  private async subscribe(line: Line, channels: readonly string[]): Promise<void> {
+  /** Of those to which this user has no right, whoever asked is told; the others are not to suffer for it. */
+  private async subscribe(line: Line, chunk: ReadonlyArray<readonly [name: string, channel: Channel | undefined]>): Promise<void> {
     try {
-      await line.channels(this.verb, channels);
+      await line.channels(this.verb, chunk.map(([name]) => name));
     } catch (error) {
-      if (this.verb === 'ssubscribe' && /unknown command/i.test((error as Error).message)) {
+      const { message } = error as Error;
+      if (this.verb === 'ssubscribe' && /unknown command/i.test(message)) {
         this.verb = 'subscribe';
-        return this.subscribe(line, channels);
+        return this.subscribe(line, chunk);
       }
-      // Whose right it is not is asked for ever less often; another error may be over on the next connection.
-      if (!(error as Error).message.startsWith('NOPERM')) this.failures = 0;
+      const forbidden = message.startsWith('NOPERM');
+      if (forbidden && chunk.length > 1) {
+        for (const each of chunk) await this.subscribe(line, [each]);
+        return;
+      }
       this.hooks.error(error as Error);
-      this.drop(line, (error as Error).message);
+      if (forbidden && this.refuse(chunk[0]!, error)) return;
+      // Whose right it is not any more is asked for ever less often; another error may be over on the next connection.
+      if (!forbidden) this.failures = 0;
+      this.drop(line, message);
       throw error;
     }
+  }
+
+  /** @returns false: it was heard before, and may be again */
+  private refuse([name, channel]: readonly [string, Channel | undefined], error: unknown): boolean {
+    if (channel?.isHeard) return false;
+    if (channel && this.wanted.get(name) === channel) {
+      this.wanted.delete(name);
+      this.pending.delete(name);
+      channel.given(new ConnectionError(`the channel "${name}": ${(error as Error).message}`, error));
+    }
+    return true;
   }
 
   private connection(): Promise<Line> {
@@ -182,6 +207,6 @@ export class Channels {
     const { line } = this;
     const channel = this.wanted.keys().next().value;
     if (!line || channel === undefined || this.flushing) return;
-    await this.subscribe(line, [channel]).catch(() => undefined);
+    await this.subscribe(line, [[channel, this.wanted.get(channel)]]).catch(() => undefined);
   }
 }

@@ -3,21 +3,22 @@
 -- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 sessions  6 the session's rooms  7... for each room: state, backlog, outcomes
 -- ARGV  1 rules of the rooms, see include/room.lua  2 session  3... for each room sync | async
 -- Reply {'OK', per room the number after which its messages begin, or the message that it owes already, as it was
---       published: the answer to an earlier try was lost} | {'LOST'}: the session is dead
+--       published: the answer to an earlier try was lost; or NOPERM: this user may not publish there, and it is no member}
+--       | {'LOST'}: the session is dead
 local FIRST_ROOM = 7
 --@include clock
 --@include room
+--@include speech
 local session = ARGV[2]
 local deadline = redis.call('ZSCORE', KEYS[5], session)
 if not deadline or tonumber(deadline) <= now_ms then return { 'LOST' } end
-local reply = { 'OK' }
-for i = 1, #ARGV - 2 do
+local function admit(i)
   local room = load_room(i)
-  local noted = redis.call('HGET', room.state, session)
-  reply[i + 1] = int(room.number)
+  if not may_publish(room.state) then return 'NOPERM' end
+  local noted, answer = redis.call('HGET', room.state, session), int(room.number)
   if ARGV[i + 2] == 'sync' then
     if noted and noted ~= 'async' then
-      if owes(room.turn, noted) then reply[i + 1] = redis.call('HGET', room.state, 'text') end
+      if owes(room.turn, noted) then answer = redis.call('HGET', room.state, 'text') end
     else
       if noted then dismiss(room, session, session) end
       -- Of what is current nothing is expected from it.
@@ -31,5 +32,9 @@ for i = 1, #ARGV - 2 do
   end
   redis.call('SADD', KEYS[6], room.name)
   settle(room)
+  return answer
 end
+
+local reply = { 'OK' }
+for i = 1, #ARGV - 2 do reply[i + 1] = admit(i) end
 return reply
