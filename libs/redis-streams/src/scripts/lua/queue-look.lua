@@ -85,6 +85,7 @@ for _, info in ipairs(consumers) do
           local failures, crashes, begun = attempts_of(redis.call('HGET', KEYS[5], held[1]))
           if begun then crashes = crashes + 1 end
           redis.call('HSET', KEYS[5], held[1], int(failures) .. ' ' .. int(crashes) .. ' 0')
+          redis.call('ZREM', KEYS[4], held[1])
           take(held[1], failures, crashes, 1)
           pending = pending - 1
         end
@@ -115,6 +116,8 @@ for _, id in ipairs(due) do
   if holds(messages, group, POOL, id) then
     local failures, crashes = attempts_of(redis.call('HGET', KEYS[5], id))
     take(id, failures, crashes, 0)
+  else
+    redis.call('HDEL', KEYS[5], id) -- a hand has deleted it, or had it given out before its time: whoever has it counts anew
   end
 end
 

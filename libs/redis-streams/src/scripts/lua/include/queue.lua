@@ -18,12 +18,13 @@ local function holds(messages, group, session, id)
   return not row.err and row[1] ~= nil and row[1][2] == session
 end
 
--- The oldest id that a group (a row of XINFO GROUPS) has yet to settle; without any: the last it was given, and false.
+-- The oldest id that a group (a row of XINFO GROUPS) has yet to settle; without any: the last it was given, and false. So it
+-- is for one that a hand has set back behind all it holds: what lies between it is yet to be given.
 local function position(messages, info)
   local row = {}
   for i = 1, #info, 2 do row[info[i]] = info[i + 1] end
   local oldest = tonumber(row['pending']) > 0 and redis.call('XPENDING', messages, row['name'])[2]
-  if oldest then return oldest, true end
+  if oldest and not id_after(oldest, row['last-delivered-id']) then return oldest, true end
   return row['last-delivered-id'], false
 end
 
@@ -40,10 +41,10 @@ local function settle(messages, group, ids)
     local at, open = position(messages, info)
     if not first or id_after(first, at) or (at == first and open) then first, exclusive = at, not open end
   end
-  if not first or first == '0-0' then return end
+  if not first then return end
   -- Cutting off a stream's beginning costs a small part of what deleting its entries one by one does. MINID keeps the id it names.
-  redis.call('XTRIM', messages, 'MINID', '=', exclusive and id_next(first) or first)
-  if #groups > 1 or exclusive then return end
+  if first ~= '0-0' then redis.call('XTRIM', messages, 'MINID', '=', exclusive and id_next(first) or first) end
+  if #groups > 1 then return end
   local beyond = {}
   local ms = string.match(first, '^%d+')
   local width = #ms
