@@ -1,4 +1,5 @@
 import { RedisStreamsError } from '../errors/index.js';
+import { detached } from '../kernel/characters.js';
 import { decodePayload, type WireMessage } from '../kernel/room-wire.js';
 import type { ErrorContext } from '../options.js';
 import { sleep } from '../redis/sleep.js';
@@ -12,8 +13,11 @@ export interface ShowingHost {
   onError(error: Error, context: ErrorContext): void;
 }
 
+const NOBODY = new Set<Subscriber>();
+
 /** A room's current message in this process: whom it waits for, and the one acknowledgement for all of them. */
 export class Showing {
+  readonly id: string;
   /** Local subscribers ejected over it. */
   readonly ejected: string[] = [];
   /** Somebody here has. */
@@ -22,13 +26,20 @@ export class Showing {
 
   constructor(
     private readonly room: string,
-    readonly id: string,
+    id: string,
     private readonly turn: number,
-    /** Undefined: it cannot be read, and is acknowledged for what it is. */
-    readonly message: ShownMessage | undefined,
-    readonly waiting: Set<Subscriber>,
+    private shown: ShownMessage | undefined,
+    /** Not to be added to once it is done. */
+    public waiting: Set<Subscriber>,
     private readonly host: ShowingHost,
-  ) {}
+  ) {
+    this.id = detached(id);
+  }
+
+  /** Undefined: it cannot be read, and is acknowledged for what it is; or it is done, and nobody is to be shown it. */
+  get message(): ShownMessage | undefined {
+    return this.shown;
+  }
 
   get done(): boolean {
     return this.isDone;
@@ -38,6 +49,9 @@ export class Showing {
   finish(tell: boolean): void {
     if (this.isDone) return;
     this.isDone = true;
+    // Until the next one comes it is known by its number only: a room may be silent for days.
+    this.shown = undefined;
+    this.waiting = NOBODY;
     if (tell) void this.tell(false);
   }
 
