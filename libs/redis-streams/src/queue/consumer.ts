@@ -31,6 +31,8 @@ export class QueueConsumer implements DeliveryHost {
   private next = 0;
   /** Suspects that wait for their turn, or to be written down. */
   private marking = 0;
+  /** Of these, those that wait. */
+  private readonly waiting = new Set<Ready>();
   private readonly turns = new Map<HeldMessage, { readonly shard: QueueShard; end(): void }>();
   private readonly calls: Calls<QueueDelivery>;
   private pumping = false;
@@ -115,7 +117,10 @@ export class QueueConsumer implements DeliveryHost {
       events: context.events,
       hungry: () => this.isHungry,
       delivered: (shard, messages) => {
-        for (const held of messages) this.ready.push({ shard, held });
+        for (const held of messages) {
+          if (this.draining) shard.retry(held.asItCame(), 0); // of a look that was under way
+          else this.ready.push({ shard, held });
+        }
         queueMicrotask(() => this.pump());
       },
       lost: (shard) => this.lost(shard),
@@ -157,7 +162,12 @@ export class QueueConsumer implements DeliveryHost {
       return;
     }
     this.marking++;
-    if (held.crashes > 0) this.turns.set(held, { shard, end: await this.context.alone() });
+    if (held.crashes > 0) {
+      const waiter = { shard, held };
+      this.waiting.add(waiter);
+      this.turns.set(held, { shard, end: await this.context.alone() });
+      this.waiting.delete(waiter);
+    }
     for (let begun: boolean | undefined; begun === undefined; ) {
       if (this.draining || !shard.holds(held)) break;
       try {
@@ -283,7 +293,7 @@ export class QueueConsumer implements DeliveryHost {
     const { context, queue, group } = this;
     this.draining = true;
     this.stopped.abort();
-    const unbegun = this.ready.slice(this.next);
+    const unbegun = [...this.ready.slice(this.next), ...this.waiting];
     this.ready = [];
     this.next = 0;
     const until = performance.now() + context.drainMs + context.commandTimeoutMs;

@@ -134,6 +134,8 @@ export class QueueShard {
     for (const held of unbegun) if (this.holds(held)) this.retry(held.asItCame(), 0);
     await this.reader.stop();
     await looked;
+    // A read that was broken off may have been answered all the same. Not waited for: should it fail, the end gives all back.
+    if (this.session) void this.compare(this.session).catch(() => undefined);
   }
 
   /** Says good-bye; what is still held goes to others. */
