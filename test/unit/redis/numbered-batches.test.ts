@@ -13,6 +13,7 @@ const LOST = new Error('Connection is closed.');
 function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
   const heads: Array<BatchHead & { text?: string }> = [];
   const calls: unknown[][] = [];
+  const released: string[] = [];
   const redis = { commands: { call: (...args: unknown[]) => { calls.push(args); return Promise.resolve(1); } } } as unknown as RedisConnection;
   const batches = new NumberedBatches<string, string>(redis, {
     what: 'sending to "x"',
@@ -25,6 +26,7 @@ function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
       return typeof say === 'string' ? say : say();
     },
     settle: ({ waiting }, answers) => { for (const settle of waiting) settle(answers.join(' ')); },
+    release: (text) => { released.push(text); },
   });
   const send = (text: string): Promise<string> => {
     const batch = new Batch<string, string>(text);
@@ -33,7 +35,7 @@ function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
     void batches.send(batch);
     return settled;
   };
-  return { batches, send, heads, calls };
+  return { batches, send, heads, calls, released };
 }
 
 describe('NumberedBatches', () => {
@@ -161,5 +163,13 @@ describe('NumberedBatches', () => {
     await send('a');
     await batches.close();
     expect(calls).toEqual([['PEXPIRE', ['record', 60_000]]]);
+  });
+
+  it('leaves the memory of a batch that was sent once to others, and of no other: what was sent before may still be on its way out', async () => {
+    const { send, released } = world({ lost: [LOST], early: ['GAP'], refused: [new Error('WRONGTYPE')] });
+    const all = ['plain', 'lost', 'early', 'refused', 'late'].map((text) => send(text));
+    await vi.runAllTimersAsync();
+    await Promise.allSettled(all);
+    expect(released).toEqual(['plain', 'late']);
   });
 });

@@ -43,6 +43,7 @@ export class ShardProducer {
       giveUpMs: sendTimeoutMs,
       run: (messages, head) => this.run(messages, head),
       settle: (batch, answers) => this.settle(batch, answers),
+      release: ({ more }) => more.release(),
     });
     this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.room), { budget, countUnderWay: true });
   }

@@ -29,6 +29,8 @@ export interface BatchScript<C, R> {
   run(content: C, head: BatchHead): Promise<string>;
   /** `answers`: the batch's number, then whatever the script says. Settles every item. */
   settle(batch: Batch<C, R>, answers: readonly string[]): void;
+  /** The batch was sent once, and answered: it is not sent again. */
+  release(content: C): void;
   /** A batch that could not be stored for so long since its first item was given is given up. Default 15,000. */
   readonly giveUpMs?: number;
 }
@@ -101,7 +103,7 @@ export class NumberedBatches<C, R> {
     if (this.down && performance.now() > until) throw new ConnectionError(`${this.script.what} failed for ${this.giveUpMs} ms: the messages before these could not be sent, and these were not tried`);
     // Whether an earlier try may have stored it.
     let unsure = false;
-    for (;;) {
+    for (let tries = 0; ; ) {
       const oldest = this.flights[0]!;
       if (sequence - oldest.sequence >= REMEMBERED) {
         // Stored, this one would make the server forget what it answered to that one.
@@ -111,6 +113,7 @@ export class NumberedBatches<C, R> {
       const now = performance.now();
       const renew = now - this.renewedAt > RENEW_MS;
       let answer: string;
+      tries++;
       try {
         answer = await this.script.run(batch.content, [sequence, this.flights[0]!.sequence - 1, renew ? KEEP_MS : 0, KEEP_MS]);
       } catch (error) {
@@ -128,6 +131,7 @@ export class NumberedBatches<C, R> {
       if (answer === 'LATE') throw new ConnectionError(`${this.script.what}: the server no longer remembers what became of batch ${sequence} of this producer; whether these messages were stored is unknown`);
       if (answer !== 'GAP') {
         if (renew) this.renewedAt = now;
+        if (tries === 1) this.script.release(batch.content);
         return answer.split(' ');
       }
       // Its turn comes when the batch before it has been stored, or given up.

@@ -37,13 +37,13 @@ export function together<I, R>(items: readonly I[], send: (item: I, settle: Sett
 /** Knows nothing of the items: they are to die young. */
 class All<R> {
   readonly settled: Promise<ReadonlyArray<R | Failed>>;
-  private readonly results: Array<R | Failed | undefined>;
+  private readonly results: Array<R | Failed | undefined> = [];
   private left: number;
   private tell!: (results: ReadonlyArray<R | Failed>) => void;
 
   constructor(count: number) {
     this.left = count;
-    this.results = Array.from<undefined>({ length: count });
+    this.results.length = count;
     this.settled = new Promise((resolve) => (this.tell = resolve));
     if (count === 0) this.tell([]);
   }

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { SHORT, writeAscii } from '../kernel/characters.js';
+import { wirePool, type WirePool } from './wire-pool.js';
 import { WireRoom } from './wire-room.js';
 import type { WireArguments } from './wire.js';
 
@@ -14,6 +15,7 @@ const ZERO = '0'.charCodeAt(0);
 const CR = 13;
 const LF = 10;
 const EMPTY = Buffer.from('$0\r\n\r\n');
+const NONE = Buffer.alloc(0);
 
 /**
  * Arguments that are written down as they come. So their texts die young: kept until a batch goes out, they would be copied
@@ -26,10 +28,15 @@ export class WireWriter implements WireArguments {
   private readonly start: number;
   private end: number;
   private headed = false;
+  /** How often it was asked for, to be sent. */
+  private copies = 0;
 
-  constructor(private readonly room = new WireRoom()) {
+  constructor(
+    private readonly room = new WireRoom(),
+    private readonly pool: WirePool = wirePool,
+  ) {
     this.start = this.end = room.head;
-    this.buffer = Buffer.allocUnsafe(room.head + room.bytes);
+    this.buffer = pool.take(room.head + room.bytes);
   }
 
   get bytes(): Buffer {
@@ -64,7 +71,7 @@ export class WireWriter implements WireArguments {
   /** Puts empty arguments around every group of `width` that is there. */
   widen(width: number, before: number, after: number): void {
     const { buffer: old, start, end: oldEnd, count } = this;
-    this.buffer = Buffer.allocUnsafe(oldEnd + (count / width) * (before + after) * EMPTY.length);
+    this.buffer = this.pool.take(oldEnd + (count / width) * (before + after) * EMPTY.length);
     this.end = start;
     this.count = count + (count / width) * (before + after);
     for (let from = start; from < oldEnd; ) {
@@ -75,17 +82,30 @@ export class WireWriter implements WireArguments {
       this.empties(after);
       from = to;
     }
+    this.pool.give(old);
   }
 
   /** The first time the head goes into the room kept for it. Later the first may still be on its way out: it is left alone. */
   behind(head: string): Buffer {
     const { room, start, buffer } = this;
     const length = Buffer.byteLength(head);
+    this.copies++;
     room.took(length, this.end - start);
     if (this.headed || length > start) return Buffer.concat([Buffer.from(head), this.bytes]);
     this.headed = true;
     buffer.write(head, start - length);
     return buffer.subarray(start - length, this.end);
+  }
+
+  /**
+   * It was sent and answered, and is not to be sent again. Its memory is another batch's from now on, unless it was sent more than
+   * once: of a copy whose answer is not known, a connection that breaks may hold the rest for a while.
+   */
+  release(): void {
+    if (this.copies !== 1) return;
+    this.pool.give(this.buffer);
+    this.buffer = NONE;
+    this.end = this.start;
   }
 
   /** Length and line ends around the `bytes` that stand there. */
@@ -109,8 +129,9 @@ export class WireWriter implements WireArguments {
   private reserve(bytes: number): void {
     const { buffer, end } = this;
     if (end + bytes <= buffer.length) return;
-    this.buffer = Buffer.allocUnsafe(Math.max(buffer.length * 2, end + bytes));
+    this.buffer = this.pool.take(Math.max(buffer.length * 2, end + bytes));
     buffer.copy(this.buffer, this.start, this.start, end);
+    this.pool.give(buffer);
   }
 }
 
