@@ -15,7 +15,7 @@ export function bullmqFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'nrs-bench-bullmq-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'scratch', private: true, dependencies: { bullmq: BULLMQ, ioredis: IOREDIS } }));
-  const { status, stderr } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts', '--omit=optional'], { cwd: folder, encoding: 'utf8', timeout: 120_000 });
+  const { status, stderr } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts'], { cwd: folder, encoding: 'utf8', timeout: 120_000 });
   if (status !== 0) throw new Error(`bullmq ${BULLMQ} cannot be installed: ${stderr.trim().split('\n').at(-1) ?? 'npm did not end'}`);
   return (installed = folder);
 }
