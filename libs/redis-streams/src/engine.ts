@@ -4,6 +4,7 @@ import { ClosedError, ConnectionError, InvalidOptionsError } from './errors/inde
 import { checkStreamName, describe } from './keys/names.js';
 import { DeadLetters } from './dead-letters/client.js';
 import { FanoutClient } from './fanout/client.js';
+import { checkHooks } from './fanout/messages.js';
 import { resolveSubscriber } from './fanout/options.js';
 import type { RoomHandlers } from './fanout/types.js';
 import { LeaseClient } from './lease/client.js';
@@ -155,6 +156,7 @@ export class RedisStreamsEngine {
     if (!(room instanceof RegExp)) problems.push(...checkStreamName(room, `${path}.room`));
     if (!this.connections.has(connection)) problems.push({ path: `${path}.connection`, message: `must be one of the configured connections: ${[...this.connections.keys()].join(', ')} (got ${describe(connection)})` });
     if (typeof handlers?.message !== 'function') problems.push({ path: `${path}.message`, message: `must be a function (got ${describe(handlers?.message)})` });
+    problems.push(...checkHooks(handlers ?? {}, `${path}.`));
     if (this.starting || this.draining || this.stopping) problems.push({ path, message: 'must be added before the engine is started; use fanout().join(...) at run time' });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     this.connection(connection).fanout.add({ room, tuning: value, handlers });

@@ -184,6 +184,8 @@ onTopologies(['standalone'], 'what cannot be', (world) => {
     expect(() => engine.addRoomHandler({ room: '' }, { message: () => undefined })).toThrow(/room/);
     expect(() => engine.addRoomHandler({ room: 'a', connection: 'other' }, { message: () => undefined })).toThrow(/connection/);
     expect(() => engine.addRoomHandler({ room: 'a' }, {} as never)).toThrow(/message/);
+    expect(() => engine.addRoomHandler({ room: 'a' }, undefined as never)).toThrow(/message/);
+    expect(() => engine.addRoomHandler({ room: 'a' }, { message: () => undefined, joined: 1, ejected: 'x' } as never)).toThrow(/handler of the room "a"\.joined: must be a function[^]*\.ejected: must be a function/);
     await engine.start();
     expect(() => engine.addRoomHandler({ room: 'a' }, { message: () => undefined })).toThrow(/started/);
   });

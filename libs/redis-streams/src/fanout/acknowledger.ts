@@ -1,5 +1,6 @@
 import { ConnectionError } from '../errors/index.js';
 import type { Reply } from '../kernel/resp-reader.js';
+import { isTransient } from '../kernel/server-errors.js';
 import { withDeadline } from '../redis/deadline.js';
 import type { Acknowledgement, RoomStore } from './store.js';
 
@@ -134,7 +135,9 @@ export class Acknowledger {
       const answers = session === undefined ? [] : await this.answered(session, batch);
       batch.forEach(({ resolve }, i) => resolve(answers[i] !== -1));
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      // One room's trouble is not to be the others': each for itself.
+      if (batch.length > 1 && !isTransient(error)) await Promise.all(batch.map((each) => this.send([each])));
+      else for (const { reject } of batch) reject(error);
     }
   }
 

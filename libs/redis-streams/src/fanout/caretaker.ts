@@ -27,7 +27,7 @@ export interface CaretakerHost {
   owing(rooms: readonly string[]): readonly string[];
   /** What a fetch found in a room. */
   fetched(room: string, text: string): void;
-  onError(error: Error): void;
+  onError(error: Error, room?: string): void;
 }
 
 /**
@@ -152,7 +152,8 @@ export class Caretaker {
   }
 
   private tell(rooms: readonly string[], ejected: readonly Ejected[]): void {
-    ejected.forEach(({ redelivered, buried }, i) => {
+    ejected.forEach(({ redelivered, buried, refusal }, i) => {
+      if (refusal) this.host.onError(refusal, rooms[i]);
       if (redelivered !== undefined) this.host.events.emit('room.redelivered', { room: rooms[i]!, id: redelivered });
       if (buried !== undefined) this.host.events.emit('room.deadLettered', { room: rooms[i]!, id: buried });
     });

@@ -10,7 +10,7 @@ import { patiently } from '../redis/patiently.js';
 import { slotOf } from '../redis/slot.js';
 import { newIncarnation, type ConsumerIdentity } from '../session/identity.js';
 import type { ResolvedSession } from '../session/options.js';
-import { checkCounts, checkRoom, encode, peeked, stateOf } from './messages.js';
+import { checkCounts, checkHooks, checkRoom, encode, peeked, stateOf } from './messages.js';
 import { resolveSubscriber, type ResolvedFanout, type ResolvedRoomTuning } from './options.js';
 import { FanoutShard, RoomCounts } from './shard.js';
 import { registerFanout, type OutgoingRoomMessage, type RoomStore } from './store.js';
@@ -90,8 +90,7 @@ export class FanoutClient {
     const wrong: OptionProblem[] = [];
     const { joined, ejected, ...tuning } = objectOf(options, 'options', wrong);
     const { value, problems } = resolveSubscriber(tuning, this.options, `subscriber of the room ${describe(room)}`);
-    problems.push(...wrong, ...checkRoom(room));
-    for (const [path, hook] of Object.entries({ joined, ejected })) if (hook !== undefined && typeof hook !== 'function') problems.push({ path, message: `must be a function (got ${describe(hook)})` });
+    problems.push(...wrong, ...checkRoom(room), ...checkHooks({ joined, ejected } as RoomHooks));
     if (typeof handler !== 'function') problems.push({ path: 'handler', message: `must be a function (got ${describe(handler)})` });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
     return this.subscribe(room, value, { message: handler, ...(joined && { joined }), ...(ejected && { ejected }) }, (subscriber) => void this.joined.add(subscriber));

@@ -3,7 +3,7 @@ import { decodePayload, encodePayload, type WireMessage } from '../kernel/room-w
 import { isHeaders, objectOf } from '../keys/check.js';
 import { checkKeys, checkStreamName, describe } from '../keys/names.js';
 import type { RawState } from './store.js';
-import type { PeekedMessage, RoomHeaders, RoomSendOptions, RoomState } from './types.js';
+import type { PeekedMessage, RoomHeaders, RoomHooks, RoomSendOptions, RoomState } from './types.js';
 
 const MAX_MESSAGE_LENGTH = 16_777_216;
 const MAX_PRIORITY = Number.MAX_SAFE_INTEGER;
@@ -11,6 +11,12 @@ const MAX_PRIORITY = Number.MAX_SAFE_INTEGER;
 /** What is wrong with a room's name. */
 export function checkRoom(room: unknown): OptionProblem[] {
   return checkStreamName(room, 'room');
+}
+
+/** What is wrong with a subscriber's hooks. */
+export function checkHooks(hooks: RoomHooks, path = ''): OptionProblem[] {
+  const { joined, ejected } = hooks;
+  return Object.entries({ joined, ejected }).flatMap(([name, hook]) => (hook === undefined || typeof hook === 'function' ? [] : [{ path: path + name, message: `must be a function (got ${describe(hook)})` }]));
 }
 
 const SEND = ['priority', 'headers', 'await', 'timeoutMs'];

@@ -6,7 +6,7 @@ import { sleep } from '../redis/sleep.js';
 import { Answering } from './answering.js';
 import { Changes } from './changes.js';
 import { Occupants } from './occupants.js';
-import { isForbidden } from './rights.js';
+import { isForbidden } from './refusals.js';
 import type { SeatHost } from './seat-host.js';
 import { Showing, shownMessage, type ShowingHost } from './showing.js';
 import { Standing } from './standing.js';

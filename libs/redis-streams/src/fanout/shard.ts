@@ -80,7 +80,7 @@ export class FanoutShard implements SeatHost {
       expectPeer: (ms) => this.membership?.expectPeer(ms),
       owing: (rooms) => rooms.filter((room) => this.seats.get(room)?.isMember && !this.seats.get(room)!.isBusy),
       fetched: (room, text) => this.fetched(room, text),
-      onError: (error) => context.onError(error, { during: `looking after the rooms of ${this.scope}` }),
+      onError: (error, room) => context.onError(error, { ...(room !== undefined && { room }), during: `looking after the rooms of ${this.scope}` }),
     });
     const batch = { maxItems: BATCH, maxBytes: Infinity, maxPendingItems: Infinity, maxPendingBytes: Infinity };
     this.joins = new Batcher({ ...batch, what: 'joining rooms', send: (rooms) => this.joinAll(rooms) });
@@ -186,7 +186,8 @@ export class FanoutShard implements SeatHost {
 
   async leave(room: string): Promise<void> {
     await this.acks.settled();
-    const { redelivered, buried } = await this.leaves.add(room);
+    const { redelivered, buried, refusal } = await this.leaves.add(room);
+    if (refusal) this.context.onError(refusal, { room, during: 'leaving' });
     if (redelivered !== undefined) this.events.emit('room.redelivered', { room, id: redelivered });
     if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });
   }
@@ -274,7 +275,7 @@ export class FanoutShard implements SeatHost {
   private async leaveAll(rooms: readonly string[]): Promise<readonly Ejected[]> {
     const session = this.session();
     // A dead session is out of all rooms, or will be.
-    return (session !== undefined && (await this.store.eject(session, 'left', rooms))) || rooms.map(() => ({ late: [], redelivered: undefined, buried: undefined }));
+    return (session !== undefined && (await this.store.eject(session, 'left', rooms))) || rooms.map(() => ({ late: [], redelivered: undefined, buried: undefined, refusal: undefined }));
   }
 
   private fetched(room: string, text: string): void {

@@ -1,4 +1,4 @@
-import { BackpressureError, FanoutMismatchError } from '../errors/index.js';
+import { BackpressureError, FanoutMismatchError, type ConnectionError } from '../errors/index.js';
 import { parseNotice, parseOutcome, type Outcome, type WireMessage } from '../kernel/room-wire.js';
 import { fanoutKey, fanoutShardKeys, roomKeys, type FanoutShardKeys } from '../keys/fanout-keys.js';
 import type { Argument } from '../redis/compat.js';
@@ -6,7 +6,7 @@ import type { RedisConnection } from '../redis/connection.js';
 import type { ScriptName } from '../redis/script-runner.js';
 import { bulk } from '../redis/wire.js';
 import type { ResolvedFanout } from './options.js';
-import { isRefusal, refused } from './rights.js';
+import { refusalOf } from './refusals.js';
 import type { Admission } from './standing.js';
 
 /** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
@@ -44,6 +44,8 @@ export interface Ejected {
   readonly late: readonly string[];
   readonly redelivered: string | undefined;
   readonly buried: string | undefined;
+  /** Nothing was done: a key of the room is something else. */
+  readonly refusal: ConnectionError | undefined;
 }
 
 export interface RawState {
@@ -89,8 +91,8 @@ export class RoomStore {
     if (status === 'LATE') return 'LATE';
     return answers.split(' ').map((id, i) => {
       const { room } = messages[i]!;
-      if (isRefusal(id)) return refused(this.channel(room));
-      return id === 'FULL' ? new BackpressureError(`the backlog of the room "${room}"`, `fanout.maxBacklog: ${this.options.maxBacklog} messages`) : id;
+      if (id === 'FULL') return new BackpressureError(`the backlog of the room "${room}"`, `fanout.maxBacklog: ${this.options.maxBacklog} messages`);
+      return refusalOf(id, this.channel(room)) ?? id;
     });
   }
 
@@ -130,7 +132,7 @@ export class RoomStore {
     const { sessions } = this.keys;
     const modes = rooms.map(({ sync }) => (sync ? 'sync' : 'async'));
     const [status, ...numbers] = (await this.run('fanout-join', [sessions, this.keys.roomsOf(session)], rooms.map(({ room }) => room), [session, ...modes])) as string[];
-    return status === 'LOST' ? undefined : numbers.map((text, i) => (isRefusal(text) ? refused(this.channel(rooms[i]!.room)) : admissionOf(text)));
+    return status === 'LOST' ? undefined : numbers.map((text, i) => refusalOf(text, this.channel(rooms[i]!.room)) ?? admissionOf(text));
   }
 
   /** Takes a session out of rooms. @returns undefined when it is said to be dead and is not */
@@ -171,7 +173,8 @@ export class RoomStore {
 
   async outOfBand(room: string, id: string, payload: string): Promise<void> {
     const channel = this.channel(room);
-    if (isRefusal(await this.redis.scripts.run('fanout-out', [channel], [`o${id} ${payload}`]))) throw refused(channel);
+    const refusal = refusalOf(String(await this.redis.scripts.run('fanout-out', [channel], [`o${id} ${payload}`])), channel);
+    if (refusal) throw refusal;
   }
 
   async remove(room: string): Promise<number> {
@@ -222,7 +225,8 @@ export class RoomStore {
   private async ejected(own: string, args: readonly Argument[], rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
     const [status, ...rows] = (await this.run('fanout-eject', [this.keys.sessions, own], rooms, args)) as [string, ...string[][]];
     if (status === 'LIVE') return undefined;
-    return rows.map((row) => ({
+    return rows.map((row, i) => ({
+      refusal: row[0] === undefined ? undefined : refusalOf(row[0], this.channel(rooms[i]!)),
       late: row.filter((text) => !text.includes(' ')),
       redelivered: row.find((text) => text.startsWith('redelivered '))?.slice('redelivered '.length),
       buried: row.find((text) => text.startsWith('buried '))?.slice('buried '.length),

@@ -3,10 +3,12 @@
 -- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 sessions  6 the session's rooms  7... for each room: state, backlog, outcomes
 -- ARGV  1 rules of the rooms, see include/room.lua  2 session or ''  3 left | dead | timeout
 -- Reply {'OK', per room what became of its current message: "" | "redelivered <id>" | "buried <id>", before it the
---       sessions ejected for the timeout} | {'LIVE'}: the session is not dead
+--       sessions ejected for the timeout; or "foreign <key>": it is something else, and the room stays as it is} | {'LIVE'}:
+--       the session is not dead
 local FIRST_ROOM = 7
 --@include clock
 --@include room
+--@include sound
 local session, reason = ARGV[2], ARGV[3]
 if reason == 'dead' then
   local deadline = redis.call('ZSCORE', KEYS[5], session)
@@ -36,9 +38,16 @@ local function expire(room, out)
   end
 end
 
-local reply = { 'OK' }
-for i = 1, (#KEYS - 6) / 3 do
-  local room, out = load_room(i), {}
+local function step(i, out)
+  local name, key = string.sub(KEYS[4 + i * 3], #TAG + #'room:' + 1), foreign(i)
+  if key then
+    -- Looked at again when its time is over again; and whoever is still noted in it is late then.
+    if reason == 'timeout' then redis.call('ZADD', CURRENT, int(now_ms + ack_ms), name)
+    else redis.call('SREM', KEYS[6], name) end
+    out[1] = 'foreign ' .. key
+    return
+  end
+  local room = load_room(i)
   if reason == 'timeout' then
     expire(room, out)
   else
@@ -48,6 +57,11 @@ for i = 1, (#KEYS - 6) / 3 do
   settle(room)
   if room.redelivered then out[#out + 1] = 'redelivered ' .. room.redelivered end
   if room.buried then out[#out + 1] = 'buried ' .. room.buried end
-  reply[i + 1] = out
+end
+
+local reply = { 'OK' }
+for i = 1, (#KEYS - 6) / 3 do
+  reply[i + 1] = {}
+  step(i, reply[i + 1])
 end
 return reply

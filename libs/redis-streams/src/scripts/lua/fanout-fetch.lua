@@ -5,9 +5,11 @@
 -- Reply per room the message as it was published | '': nothing is owed | '-': the session is no member
 local replies = {}
 for i = 1, #KEYS do
-  local state = redis.call('HMGET', KEYS[i], 'turn', ARGV[1], 'text')
+  local state = redis.pcall('HMGET', KEYS[i], 'turn', ARGV[1], 'text')
   local turn, noted = state[1], state[2]
-  if not noted then
+  if state.err then
+    replies[i] = '' -- something else is there: a matter of that room alone
+  elseif not noted then
     replies[i] = '-'
   elseif turn and noted ~= 'async' and tonumber(noted) < tonumber(turn) then
     replies[i] = state[3] or ''

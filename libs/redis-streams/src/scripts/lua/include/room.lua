@@ -46,8 +46,9 @@ end
 -- The word to the sender names the room: an id is its room's own, and messages of one batch get the same in each.
 local function outcome(room, sender, id, acked, who)
   if not sender or sender == '-' then return end
-  redis.call('HSET', room.outcomes, id, int(acked) .. ' ' .. who)
-  redis.call('PEXPIRE', room.outcomes, outcome_ms)
+  -- Where the key is something else, it is told, and not kept.
+  local kept = redis.pcall('HSET', room.outcomes, id, int(acked) .. ' ' .. who)
+  if type(kept) == 'number' then redis.call('PEXPIRE', room.outcomes, outcome_ms) end
   publish(TAG .. 'acked:' .. sender, id .. ' ' .. int(acked) .. ' ' .. who .. '\n' .. room.name)
 end
 
