@@ -28,6 +28,11 @@ export interface Outcome {
   readonly breaches: readonly string[];
 }
 
+/** A run in which one of its faults never came shows nothing about it. */
+export function neverHappened(counts: Readonly<Record<string, number>>): string[] {
+  return Object.entries(counts).flatMap(([what, count]) => (count > 0 ? [] : [`${what} is ${count}: this run shows nothing about it`]));
+}
+
 /** One scenario's end. */
 export interface Result extends Outcome {
   readonly scenario: string;

@@ -91,6 +91,8 @@ export function judge(account: Account, { perSession, killed, tolerated = [], pr
   const losses = [...account.sessions.keys()].filter(isLost).length;
   const leftByOne = Math.max(0, ...left.values());
   const breaches = found.breaches();
+  // Nothing was promised about any message, so nothing is shown.
+  if (counts.resolved === 0) breaches.push('no send resolved');
   if (!tolerated.includes('rerunsWithoutLoss')) {
     if (counts.reruns > losses * perSession) breaches.push(`${counts.reruns} re-runs for ${losses} lost sessions that may leave ${perSession} each`);
     if (leftByOne > perSession) {

@@ -72,8 +72,8 @@ export type Report =
   | { readonly type: 'ready' }
   | { readonly type: 'held' }
   | ({ readonly type: 'status' } & Status)
-  /** Of two calls of `close`: how long, what they said; and what a send after it was rejected with. */
-  | ({ readonly type: 'closed'; readonly ms: number; readonly againMs: number; readonly unsent: number; readonly againUnsent: number; readonly afterwards: string } & Counts)
+  /** Sends that were open when it was told to close; of two calls of `close`: how long, what they said; and what a send after it was rejected with. */
+  | ({ readonly type: 'closed'; readonly open: number; readonly ms: number; readonly againMs: number; readonly unsent: number; readonly againUnsent: number; readonly afterwards: string } & Counts)
   | { readonly type: 'hands'; readonly held: number; readonly running: number; readonly sessions: readonly string[] }
   | { readonly type: 'joined' | 'lost'; readonly session: string }
   | { readonly type: 'terminated'; readonly reason: string }

@@ -27,6 +27,7 @@ const sender = new Sender(config, producer, ledger, trouble);
 
 async function close(timeoutMs: number): Promise<void> {
   sender.end();
+  const { open } = sender;
   const startedAt = performance.now();
   const { unsent } = await producer.close({ timeoutMs });
   const ms = performance.now() - startedAt;
@@ -34,7 +35,7 @@ async function close(timeoutMs: number): Promise<void> {
   const againMs = performance.now() - startedAt - ms;
   const afterwards = await producer.send({}).then(() => 'resolved', (error: { code?: string }) => error.code ?? 'no code');
   await sender.hold(5_000); // all should be settled by now
-  report({ type: 'closed', ms, againMs, unsent, againUnsent: again.unsent, afterwards, ...sender.counts });
+  report({ type: 'closed', open, ms, againMs, unsent, againUnsent: again.unsent, afterwards, ...sender.counts });
 }
 
 async function stop(): Promise<void> {

@@ -62,6 +62,11 @@ export class Sender {
     await nextTurn();
   }
 
+  /** Sends that are not settled. */
+  get open(): number {
+    return this.called - this.resolved - this.rejected;
+  }
+
   get counts(): Counts {
     const { called, resolved, rejected } = this;
     return { called, resolved, rejected };
@@ -72,10 +77,6 @@ export class Sender {
     this.maxOpen = this.open;
     this.maxRss = 0;
     return status;
-  }
-
-  private get open(): number {
-    return this.called - this.resolved - this.rejected;
   }
 
   private get goesOn(): boolean {

@@ -5,7 +5,7 @@ import { PartitionLoad } from '../partition/load.js';
 import type { Member } from '../partition/member.js';
 import { PartitionWorld } from '../partition/world.js';
 import { heldBy, probe, type ZombieTally } from '../partition/zombie.js';
-import type { Outcome, Scenario, ScenarioContext } from '../scenario.js';
+import { neverHappened, type Outcome, type Scenario, type ScenarioContext } from '../scenario.js';
 
 const TTL_MS = 1_000;
 const EVERY_MS = 300;
@@ -93,6 +93,7 @@ async function play(context: ScenarioContext, seconds: number): Promise<Outcome>
     breaches.push(...broken);
     if (letters.length > 0) breaches.push(`${letters.length} dead letters, the first for ${letters[0]?.reason}`);
     if (faults.zombies.accepted.length > 0) breaches.push(`what was sent in the name of a dead session was accepted ${faults.zombies.accepted.length} times: ${faults.zombies.accepted.slice(0, 3).join('; ')}`);
+    breaches.push(...neverHappened({ kills: faults.counts.kills, pauses: faults.counts.pauses, zombieCommands: faults.zombies.tried }));
     if (faults.failures.length > 0) breaches.push(`starts failed: ${faults.failures.slice(0, 3).join('; ')}`);
     if (load.failures.length > 0) breaches.push(`${load.failures.length} sends failed: ${load.failures[0]}`);
     const { tried, accepted } = faults.zombies;

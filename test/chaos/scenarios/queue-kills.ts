@@ -3,7 +3,7 @@ import type { Rng } from '../../support/seed.js';
 import { QueueWorld } from '../queue/world.js';
 import type { ConsumerProcess } from '../queue/workers.js';
 import { probe, type ZombieTally } from '../queue/zombie.js';
-import type { Scenario } from '../scenario.js';
+import { neverHappened, type Scenario } from '../scenario.js';
 
 const TTL_MS = 1_000;
 const EVERY_MS = 300;
@@ -37,7 +37,9 @@ class Faults {
 
   private strike(victim: ConsumerProcess): void {
     let name: string | undefined;
-    if (this.rng.chance(0.5)) {
+    // One of each first, also in a short run.
+    const { kills, pauses } = this.counts;
+    if (kills === 0 || (pauses > 0 && this.rng.chance(0.5))) {
       this.counts.kills++;
       this.world.context.say(`SIGKILL of ${victim.process.label}`);
       if (this.rng.chance(0.5)) ({ name } = victim); // as the same pod, started again
@@ -103,6 +105,7 @@ export const queueKills: Scenario = {
     if (others.length > 0) breaches.push(`${others.length} messages were given up for no reason of theirs: ${others.slice(0, 3).join(', ')}`);
     const { tried, accepted } = faults.zombies;
     if (accepted.length > 0) breaches.push(`what was sent in the name of a dead session was accepted ${accepted.length} times: ${accepted.slice(0, 3).join('; ')}`);
+    breaches.push(...neverHappened({ kills: faults.counts.kills, pauses: faults.counts.pauses, zombieSettles: tried }));
     if (faults.failures.length > 0) breaches.push(`faults or starts failed: ${faults.failures.slice(0, 3).join('; ')}`);
     breaches.push(...world.leftovers());
     return {

@@ -5,6 +5,8 @@ import { type Scenario, within } from '../scenario.js';
 
 const PRODUCERS = 20;
 const OPEN_SHARE = 0.3;
+/** Of all its messages at least so many are in flight when a producer is closed. */
+const OPEN_AT_CLOSE = 0.25;
 /** Beyond what `close` was given: the time to settle and to say so. */
 const CLOSE_SLACK_MS = 1_500;
 /** With Redis down the second one, which was given a minute, waits for the command under way. */
@@ -32,7 +34,7 @@ export const queueProducers: Scenario = {
     }));
     await world.sync();
     const stored = await world.readQueue();
-    const truth = { closed: 0, killed: 0, called: 0, rejectedAtClose: 0, longestCloseMs: 0 };
+    const truth = { closed: 0, killed: 0, called: 0, openAtClose: Infinity, rejectedAtClose: 0, longestCloseMs: 0 };
     for (const [i, end] of closed.entries()) {
       if (!end) {
         truth.killed++;
@@ -40,9 +42,11 @@ export const queueProducers: Scenario = {
       }
       truth.closed++;
       truth.called += end.called;
+      truth.openAtClose = Math.min(truth.openAtClose, end.open);
       truth.rejectedAtClose += end.unsent;
       truth.longestCloseMs = Math.max(truth.longestCloseMs, Math.round(end.ms));
       breaches.push(...checkClose(end, fates[i]!.closeMs!, `p${i + 1}`, slackMs));
+      if (end.open < OPEN_AT_CLOSE * each) breaches.push(`p${i + 1} had only ${end.open} of ${each} messages in flight when it was closed`);
       if (end.called !== each) breaches.push(`p${i + 1} called send ${end.called} times, not ${each}`);
     }
     say(`${stored} messages lie in the queue; ${JSON.stringify(truth)}`);
