@@ -1,10 +1,15 @@
 import { type Entry, labelOf } from './record.js';
 
-/** Of a session: when its process was killed or stopped, or fell silent, and from when on the server may take it for dead. */
-export interface Death { readonly label: string; readonly at: number; readonly deadline: number }
+/**
+ * Of a session: when its process was killed or stopped, or fell silent; from when on the server may take it for dead, and from
+ * when on it must.
+ */
+export interface Death { readonly label: string; readonly at: number; readonly deadline: number; readonly latest: number }
 
 /** What a heartbeat's time is known to. */
 const SLACK_MS = 100;
+/** A heartbeat comes each such part of the ttl. */
+const HEARTBEAT = 1 / 3;
 
 /**
  * Sessions die by what the runner did to them, then their deadline was read from the server; or, on a machine with more to do
@@ -16,9 +21,11 @@ export function deathsOf(entries: readonly Entry[], forced: ReadonlyMap<string, 
   const renewedAt = new Map<string, number>();
   const owners = new Map<string, string>();
   const silent = (session: string, label: string, at: number): void => {
-    const deadline = (renewedAt.get(session) ?? 0) + ttlMs * 0.95 - SLACK_MS;
+    const renewed = renewedAt.get(session) ?? 0;
+    const deadline = renewed + ttlMs * 0.95 - SLACK_MS;
     const known = deaths.get(session);
-    if (!known) deaths.set(session, { label, at, deadline });
+    // One more heartbeat may have been accepted and never told of.
+    if (!known) deaths.set(session, { label, at, deadline, latest: renewed + ttlMs * (1 + HEARTBEAT) + SLACK_MS });
     else if (deadline < known.deadline) deaths.set(session, { ...known, deadline });
   };
   for (const { kind, at, sub, detail } of entries) {

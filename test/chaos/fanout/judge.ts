@@ -25,6 +25,8 @@ export interface Evidence {
   readonly ttlMs: number;
   /** A room may stand still for so long after a death, */
   readonly stallAllowedMs: number;
+  /** of that for so long after the last deadline it had to wait for, */
+  readonly overdueAllowedMs: number;
   /** and for so long without one. */
   readonly idleAllowedMs: number;
   readonly ackTimeoutMs: number;
@@ -52,8 +54,8 @@ export function judge(evidence: Evidence): Judgement {
   const found = new Findings(FORBIDDEN);
   const stalls = noStalls();
   const deaths = deathsOf(evidence.entries, evidence.deaths, evidence.killed, evidence.ttlMs);
-  const { ackTimeoutMs, roomTimeoutMs, stallAllowedMs, idleAllowedMs } = evidence;
-  const rules: Rules = { deadFrom: (session) => deaths.get(session)?.deadline ?? Infinity, ackTimeoutMs, roomTimeoutMs };
+  const { ackTimeoutMs, roomTimeoutMs, stallAllowedMs, overdueAllowedMs, idleAllowedMs } = evidence;
+  const rules: Rules = { deadFrom: (session) => deaths.get(session)?.deadline ?? Infinity, stoppedFrom: (session) => deaths.get(session)?.at ?? Infinity, ackTimeoutMs, roomTimeoutMs };
   const counts = { shown: 0, acked: 0, released: 0, redelivered: 0, retried: 0, stays: 0, silent: deaths.size - evidence.deaths.size, latestMs: 0 };
   const ejected: Record<string, number> = {};
   for (const { kind, detail } of evidence.entries) if (kind === 'out') ejected[detail] = (ejected[detail] ?? 0) + 1;
@@ -95,14 +97,16 @@ export function judge(evidence: Evidence): Judgement {
   }
   const breaches = found.breaches();
   if (stalls.longestMs > stallAllowedMs) breaches.push(`a room stood still for ${stalls.longestMs.toFixed(0)} ms after a death (allowed ${stallAllowedMs}): ${stalls.where}`);
+  if (stalls.overdueMs > overdueAllowedMs) breaches.push(`a room stood still for ${stalls.overdueMs.toFixed(0)} ms when no deadline was running (allowed ${overdueAllowedMs}): ${stalls.whereOverdue}`);
   if (stalls.unexplained.length > 0) breaches.push(`rooms stood still ${stalls.unexplained.length} times for more than ${idleAllowedMs} ms and no reason: ${stalls.unexplained.slice(0, 3).join('; ')}`);
   const sent = [...evidence.sent.values()].reduce((sum, { length }) => sum + length, 0);
+  if (sent === 0 || counts.shown === 0) breaches.push(`${sent} messages were sent and ${counts.shown} shown: this run shows nothing`);
   const of = (reason: string): number => ejected[reason] ?? 0;
   return {
     counts: {
       sent, ...counts, ...found.counts,
       ejected: Object.values(ejected).reduce((sum, n) => sum + n, 0), ejectedLate: of('timeout') + of('expired'), ejectedDead: of('session-lost'),
-      stalls: stalls.count, longestStallMs: Math.round(stalls.longestMs), stallAllowedMs, idleAllowedMs, deserted: stalls.deserted,
+      stalls: stalls.count, longestStallMs: Math.round(stalls.longestMs), stallAllowedMs, longestOverdueMs: Math.round(stalls.overdueMs), overdueAllowedMs, idleAllowedMs, deserted: stalls.deserted,
     },
     breaches,
   };

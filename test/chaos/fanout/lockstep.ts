@@ -5,6 +5,8 @@ import type { Timeline, Turn } from './timeline.js';
 export interface Rules {
   /** From when on a session may be taken for dead; Infinity: never. */
   deadFrom(session: string): number;
+  /** From when on its process was killed, stopped or silent; Infinity: never. */
+  stoppedFrom(session: string): number;
   readonly ackTimeoutMs: number;
   /** The server's own, grace included. */
   readonly roomTimeoutMs: number;
@@ -17,6 +19,17 @@ const CLOCK_MS = 3;
 export function timedOut(stay: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules): boolean {
   const shownAt = stay.shown.get(place);
   return (shownAt !== undefined && shownAt + ackTimeoutMs - CLOCK_MS <= turn.nextAt) || turn.at + roomTimeoutMs - CLOCK_MS <= turn.nextAt;
+}
+
+/** Ejected because the room's time was over, which the room's server or the process itself notices. */
+const OUT_OF_TIME = new Set(['timeout', 'expired']);
+
+/**
+ * A process that could have shown it, and was said to be too late with what its subscriber never saw. Only the process that was
+ * killed, stopped or silent while the message was the room's current one is at fault itself.
+ */
+function neverShown({ session, shown }: Stay, place: number, turn: Turn, rules: Rules): boolean {
+  return !shown.has(place) && rules.stoppedFrom(session) > turn.nextAt;
 }
 
 /**
@@ -35,11 +48,17 @@ export function checkStay(stay: Stay, { turns }: Timeline, first: number, rules:
   let ejectedOver = Infinity;
   for (let place = first; place < turns.length; place++) {
     const turn = turns[place]!;
-    if (turn.nextAt > stay.until || dead <= turn.nextAt) break;
+    if (dead <= turn.nextAt) break;
+    if (turn.nextAt > stay.until) {
+      const outOfTime = stay.ejectedFor !== undefined && OUT_OF_TIME.has(stay.ejectedFor) && turn.at < stay.until;
+      if (outOfTime && neverShown(stay, place, turn, rules)) found.add('lostForLive', `${room}: ${stay.sub} was ejected over ${turn.id} (${stay.ejectedFor}), and it was never shown to it`);
+      break;
+    }
     const acked = stay.acked.get(place);
     if (acked !== undefined && acked <= turn.nextAt) continue;
     if (timedOut(stay, place, turn, rules)) {
       ejectedOver = place;
+      if (neverShown(stay, place, turn, rules)) found.add('lostForLive', `${room}: the room's time was over for ${stay.sub} with ${turn.id}, and it was never shown to it`);
       break;
     }
     const after = (ms: number | undefined): string => (ms === undefined ? 'never' : `at ${(ms - turn.at).toFixed(1)} ms`);

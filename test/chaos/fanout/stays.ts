@@ -10,6 +10,8 @@ export interface Stay {
   readonly from: number;
   /** It was out, or about to leave. */
   until: number;
+  /** Why it was ejected, if it was before it meant to leave. */
+  ejectedFor?: string;
   /** Place -> when its handler was called, by the worker's clock. */
   readonly shown: Map<number, number>;
   /** Place -> the ledger had its acknowledgement, so the library was told later. */
@@ -48,7 +50,7 @@ export function visitsOf(entries: readonly Entry[], timeline: Timeline): Visits 
         break;
       }
       case 'out':
-        if (stay) stay.until = Math.min(stay.until, at);
+        if (stay && at < stay.until) [stay.until, stay.ejectedFor] = [at, detail];
         isIn = false;
         break;
       case 'leaving':

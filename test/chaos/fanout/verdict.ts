@@ -7,6 +7,8 @@ import type { FanoutWorld } from './world.js';
 /** The server's own grace behind `fanout.ackTimeoutMs`, see fanout/store.ts. */
 const GRACE_MS = 500;
 const QUIET_MS = 30_000;
+/** Behind the deadline of the last one that a room waited for. */
+const OVERDUE_MS = 1_000;
 /** A room that has something to show goes on, or somebody knows why not. */
 const IDLE_MS = 1_000;
 
@@ -26,7 +28,7 @@ export async function verdictOf(world: FanoutWorld, load: RoomLoad, mixed: Reado
   const { ttlMs, ackTimeoutMs, idleMs = IDLE_MS } = world.options;
   const { counts, breaches: broken } = judge({
     entries: await world.ledger.entries(), releases: (room) => world.witness.releases(room), sent: load.sent, mixed, deaths: world.deaths, killed: world.killed,
-    endAt, ttlMs, stallAllowedMs: within(world.context, ttlMs + 1_000), idleAllowedMs: within(world.context, idleMs), ackTimeoutMs, roomTimeoutMs: world.roomTimeoutMs + GRACE_MS,
+    endAt, ttlMs, stallAllowedMs: within(world.context, ttlMs + OVERDUE_MS), overdueAllowedMs: within(world.context, OVERDUE_MS), idleAllowedMs: within(world.context, idleMs), ackTimeoutMs, roomTimeoutMs: world.roomTimeoutMs + GRACE_MS,
   });
   breaches.push(...broken, ...world.leftovers());
   if (load.failures.length > 0) breaches.push(`${load.failures.length} sends failed: ${load.failures[0]}`);

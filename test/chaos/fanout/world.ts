@@ -6,7 +6,7 @@ import { serverClock } from '../clock.js';
 import { RedisStreamsEngine } from '../library.js';
 import type { ScenarioContext } from '../scenario.js';
 import { fanoutShardKeys } from './library.js';
-import { RoomMember } from './member.js';
+import { RoomMember, Spares } from './member.js';
 import { type Deeds, noDeeds, type Mischief, type Place } from './messages.js';
 import type { Death } from './deaths.js';
 import { lineOf } from './record.js';
@@ -23,8 +23,9 @@ export interface FanoutWorldOptions {
   /** Default 2,000. */
   readonly commandTimeoutMs?: number;
   readonly mischief: Mischief;
+  /** Processes kept ready to take the place of others. Default: none. */
+  readonly spares?: number;
 }
-
 
 /** The room waits for a process so much longer than for one of its subscribers. */
 export const ROOM_EXTRA_MS = 1_000;
@@ -39,7 +40,7 @@ export class FanoutWorld {
   readonly killed = new Map<string, number>();
   private readonly spawned: RoomMember[] = [];
   private readonly expectedToEnd = new Set<RoomMember>();
-  private labels = 0;
+  private readonly spares: Spares;
 
   private constructor(
     readonly context: ScenarioContext,
@@ -54,6 +55,7 @@ export class FanoutWorld {
     rooms: readonly string[],
   ) {
     this.rooms = rooms;
+    this.spares = new Spares(options.spares ?? 0);
   }
 
   /** Runs `play` in a world of its own and ends everything afterwards, whatever happened. */
@@ -73,6 +75,7 @@ export class FanoutWorld {
       const file = process.env['CHAOS_LEDGER'];
       if (file !== undefined && world) await world.dump(file);
       world?.witness.stop();
+      await world?.spares.stop();
       await Promise.all(world?.spawned.map(({ process }) => process.kill('SIGKILL')) ?? []);
       await engine.stop();
       await ledger.stop();
@@ -94,12 +97,13 @@ export class FanoutWorld {
 
   /** Starts a member; under a new name unless it takes over a dead one's. */
   async spawn(places: readonly Place[], { name, connection = this.direct }: { name?: string | undefined; connection?: ConnectionOptions } = {}): Promise<RoomMember> {
-    const label = `w${++this.labels}`;
+    const process = this.spares.take();
+    const { label } = process;
     const { ttlMs, ackTimeoutMs, mischief, commandTimeoutMs = 2_000 } = this.options;
     const member = await RoomMember.spawn({
       name: name ?? label, label, connection, direct: this.direct, ttlMs, ackTimeoutMs, commandTimeoutMs, mischief, places, shards: this.shards, roomTimeoutMs: this.roomTimeoutMs,
       seed: this.context.rng.int(1, 2 ** 31 - 1), clockPort: this.topology.servers[0]!.port, ledgerPort: this.ledger.port,
-    });
+    }, process);
     this.members.push(member);
     this.spawned.push(member);
     return member;
@@ -156,7 +160,7 @@ export class FanoutWorld {
   leftovers(): string[] {
     const breaches: string[] = [];
     const reports = this.spawned.flatMap(({ process }) => process.messages);
-    const of = (type: 'unhandled' | 'taken', what: string): void => {
+    const of = (type: 'unhandled' | 'taken' | 'failed', what: string): void => {
       const texts = reports.flatMap((report) => (report.type === type ? ['message' in report ? report.message : report.what] : []));
       if (texts.length > 0) breaches.push(`${texts.length} ${what}: ${texts.slice(0, 3).join('; ')}`);
     };
@@ -164,6 +168,7 @@ export class FanoutWorld {
     if (ended.length > 0) breaches.push(`${ended.length} processes ended by themselves: ${ended[0]?.process.output().slice(-500)}`);
     of('unhandled', 'unhandled rejections');
     of('taken', 'acknowledgements were taken that should not have been');
+    of('failed', 'acknowledgements could not be tried');
     const troubles = this.troubles();
     for (const trouble of troubles.filter((text) => !text.includes('a bad day')).slice(0, 5)) this.context.say(`onError of ${trouble}`);
     const blind = [...troubles.filter((message) => message.includes('the ledger:')), ...this.witness.blind];
@@ -189,7 +194,10 @@ export class FanoutWorld {
       const all = (await server.cli('ZRANGE', sessions, 0, -1, 'WITHSCORES')) as string[];
       for (let i = 0; i + 1 < all.length; i += 2) {
         const session = all[i]!;
-        if (session.startsWith(`${name}:`) && !this.deaths.has(session)) this.deaths.set(session, { label, at, deadline: Number(all[i + 1]) });
+        if (session.startsWith(`${name}:`) && !this.deaths.has(session)) {
+          const deadline = Number(all[i + 1]);
+          this.deaths.set(session, { label, at, deadline, latest: deadline });
+        }
       }
     }
   }

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
-import { startCluster } from '../../support/redis-cluster.js';
+import { type ClusterNode, startCluster } from '../../support/redis-cluster.js';
 import { waitUntil } from '../../support/wait.js';
+import { failure } from '../support/failure.js';
 import { consume } from './support/consumer.js';
-import { RedisStreamsEngine, type SentQueueMessage } from './support/engine.js';
+import { ClosedError, RedisStreamsEngine, type SentQueueMessage } from './support/engine.js';
 import { numbers, Runs } from './support/handlers.js';
 import { keysOf } from './support/keys.js';
 import { drained } from './support/state.js';
@@ -22,6 +23,20 @@ function startLoad(producer: Sender, batch = 12): { readonly sent: string[]; sto
   })();
   running.catch(() => undefined); // of a test that failed elsewhere, nobody asks
   return { sent, stop: () => ((busy = false), running) };
+}
+
+async function beginMove(slot: number, from: ClusterNode, to: ClusterNode): Promise<void> {
+  await to.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id);
+  await from.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id);
+}
+
+async function endMove(slot: number, from: ClusterNode, to: ClusterNode, masters: readonly ClusterNode[]): Promise<void> {
+  for (;;) {
+    const keys = (await from.cli('CLUSTER', 'GETKEYSINSLOT', slot, 2)) as string[];
+    if (keys.length === 0) break;
+    await from.cli('MIGRATE', '127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys);
+  }
+  for (const node of [to, from, ...masters]) await node.cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id);
 }
 
 onTopologies(['cluster'], 'queues on Cluster', (world) => {
@@ -44,14 +59,8 @@ onTopologies(['cluster'], 'queues on Cluster', (world) => {
         await waitUntil(() => runs.contexts.filter(({ shard }) => shard === 1).length > before + count, { what: 'messages of the shard flow' });
       };
       await flow(40);
-      await to.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id);
-      await from.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id);
-      for (;;) {
-        const keys = (await from.cli('CLUSTER', 'GETKEYSINSLOT', slot, 2)) as string[];
-        if (keys.length === 0) break;
-        await from.cli('MIGRATE', '127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys);
-      }
-      for (const node of [to, from, ...masters]) await node.cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id);
+      await beginMove(slot, from, to);
+      await endMove(slot, from, to, masters);
       await flow(60);
     }
     await load.stop();
@@ -60,6 +69,46 @@ onTopologies(['cluster'], 'queues on Cluster', (world) => {
     expect(runs.contexts.filter(({ attempt }) => attempt === 1)).toHaveLength(load.sent.length);
     expect(a.all('session.lost')).toEqual([]);
     expect(a.events.filter((event) => 'error' in event && /CROSSSLOT/.test(String(event.error)))).toEqual([]);
+  });
+
+  it('the slot of a shard is between two masters: close is bounded; what waits is stored once when it has moved', async () => {
+    const queue = await world().queue({ shards: 2 });
+    const { topology } = world();
+    if (topology.kind !== 'cluster') throw new Error('a cluster only');
+    const { masters } = topology.cluster;
+    const runs = new Runs();
+    const a = await consume(world(), queue, runs.handler(), { engine: { session: { ttlMs: 20_000, heartbeatMs: 300 } } });
+    const [patient, closing] = [world().client.queue(queue), world().engine().queues().queue(queue)];
+    let key = 'k';
+    while ((await patient.send('warm', { key })).shard !== 1) key += 'k';
+    await Promise.all(numbers(8).map((n) => closing.send('warm', { key: `${key}${n}` }))); // it knows both shards
+    await drained(world(), queue, { shards: 2 });
+    const { messages } = keysOf(queue, { shards: 2, shard: 1 });
+    const from = await topology.cluster.nodeFor(messages);
+    const to = masters.find(({ id }) => id !== from.id)!;
+    const slot = Number(await from.cli('CLUSTER', 'KEYSLOT', messages));
+    await beginMove(slot, from, to);
+    await from.cli('MIGRATE', '127.0.0.1', to.port, '', 0, 5_000, 'KEYS', messages); // and its other keys stay for now
+
+    const waits = patient.sendMany(numbers(600).map((n) => ({ data: `waits ${n}`, key, ...(n % 3 === 0 && { id: `id ${n}` }) })));
+    const refused = numbers(6).map((n) => failure(closing.send(`refused ${n}`, { key })));
+    const since = performance.now();
+    const closed = closing.close({ timeoutMs: 400 });
+    expect(await closed).toEqual({ unsent: 6 });
+    expect(performance.now() - since).toBeLessThan(2_500);
+    for (const error of await Promise.all(refused)) expect(error).toBeInstanceOf(ClosedError);
+
+    await endMove(slot, from, to, masters);
+    expect((await waits).every(({ duplicate, shard }) => !duplicate && shard === 1)).toBe(true);
+    await world().client.queue(queue).send('last', { key });
+    await waitUntil(() => runs.data.includes('last'), { what: 'the last is handled' });
+    await beginMove(slot, to, from);
+    await endMove(slot, to, from, masters);
+    await drained(world(), queue, { shards: 2 });
+    const seen = runs.data.filter((data) => data !== 'warm' && !String(data).startsWith('refused'));
+    expect(seen.toSorted()).toEqual([...numbers(600).map((n) => `waits ${n}`), 'last'].toSorted());
+    for (const n of numbers(6)) expect(runs.ofData(`refused ${n}`).length).toBeLessThan(2);
+    expect(a.all('session.lost')).toEqual([]);
   });
 
   it('shards lie on all masters, and each waits in one blocking read', async () => {
