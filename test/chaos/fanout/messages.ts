@@ -13,7 +13,7 @@ export interface Place {
 
 /** How often, out of 1,000 messages shown to one subscriber. */
 export interface Mischief {
-  /** Acknowledged twice at once, again later, or again under the ids of earlier and of foreign messages, straight to the server. */
+  /** Acknowledged again at once, again later, or again under the turns of earlier and of foreign messages, straight to the server. */
   readonly acks: number;
   /** Not acknowledged in time. */
   readonly stalls: number;
@@ -23,7 +23,7 @@ export interface Mischief {
   readonly churn: boolean;
 }
 
-/** What a worker is started with, as JSON in its only argument. */
+/** What a worker begins with. */
 export interface FanoutWorkerConfig {
   /** Its consumer name; another process may have had it before. */
   readonly name: string;
@@ -47,7 +47,7 @@ export interface FanoutWorkerConfig {
   readonly mischief: Mischief;
 }
 
-export type Command = { readonly type: 'stop' };
+export type Command = { readonly type: 'begin'; readonly config: FanoutWorkerConfig } | { readonly type: 'stop' };
 
 /** What a message carries. */
 export interface Tick { readonly n: number }
@@ -63,6 +63,8 @@ export type Report =
   | { readonly type: 'deeds'; readonly deeds: Deeds }
   /** The server took an acknowledgement that was none of its business. */
   | { readonly type: 'taken'; readonly what: string }
+  /** Mischief that failed, and not for want of a connection. */
+  | { readonly type: 'failed'; readonly what: string }
   | { readonly type: 'trouble'; readonly message: string }
   | { readonly type: 'unhandled'; readonly message: string }
   | { readonly type: 'stopped'; readonly error?: string };

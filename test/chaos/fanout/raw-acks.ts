@@ -3,6 +3,15 @@ import type { ConnectionOptions } from 'nestjs-redis-streams/fanout';
 import { LUA } from '../library.js';
 import { roomKeys, RoomStore, shardOfRoom } from './library.js';
 
+/** What the server has of a session's acknowledgement of one turn: owed still; taken, and the message is still the room's current one; or it is over. */
+export type Standing = 'owed' | 'taken' | 'over';
+
+/** The connection could not be had, or ended: that says nothing about what was sent. */
+export function isOfConnection(error: unknown): boolean {
+  if (!(error instanceof Error) || error.name === 'ReplyError') return false;
+  return 'syscall' in error || ['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError'].includes(error.name) || error.message.startsWith('Connection is closed');
+}
+
 /** The library's room store over a bare connection, without any of its client's own fences. */
 export class RawAcks {
   private readonly redis: Redis | Cluster;
@@ -25,10 +34,20 @@ export class RawAcks {
 
   /** In which the room's current message is shown. Its handlers do not know, but acknowledgements name it. */
   async turn(room: string): Promise<string | undefined> {
-    return (await this.redis.hget(roomKeys(undefined, shardOfRoom(room, this.stores.length), room).state, 'turn').catch(() => null)) ?? undefined;
+    return (await this.redis.hget(this.stateOf(room), 'turn')) ?? undefined;
+  }
+
+  async standing(session: string, room: string, turn: string): Promise<Standing> {
+    const [current, noted] = await this.redis.hmget(this.stateOf(room), 'turn', session);
+    if (current !== turn || noted === null || noted === 'async') return 'over';
+    return Number(noted) < Number(turn) ? 'owed' : 'taken';
   }
 
   close(): void {
     this.redis.disconnect();
+  }
+
+  private stateOf(room: string): string {
+    return roomKeys(undefined, shardOfRoom(room, this.stores.length), room).state;
   }
 }

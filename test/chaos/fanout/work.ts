@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoomContext } from 'nestjs-redis-streams/fanout';
 import type { Rng } from '../../support/seed.js';
 import type { Deeds, FanoutWorkerConfig, Place } from './messages.js';
-import type { RawAcks } from './raw-acks.js';
+import { isOfConnection, type RawAcks } from './raw-acks.js';
 import type { RoomLedgerWriter } from './room-ledger.js';
 
 const REMEMBERED = 3;
+/** So soon after its handler's the library's acknowledgement has arrived, unless another local subscriber holds it up. */
+const TAKEN_MS = 100;
 
 /** What all handlers of a worker share. */
 export interface Desk {
@@ -18,6 +20,8 @@ export interface Desk {
   /** The worker's latest session in the room's shard. */
   session(room: string): string;
   taken(what: string): void;
+  /** Mischief that did not come about, through no fault of a connection. */
+  failed(what: string): void;
 }
 
 /**
@@ -41,7 +45,7 @@ export class RoomWork {
     const note = { sub, room, id, redelivery, detail: String(attempt) };
     void desk.ledger.note({ kind: 'shown', at: desk.now(), ...note });
     // While it is owed: later it is another's.
-    const turn = this.place.plain ? await desk.raw.turn(room) : undefined;
+    const turn = this.place.plain ? await desk.raw.turn(room).catch((error: unknown) => this.fail('turn', error)) : undefined;
     if (attempt === 1 && rng.chance(mischief.throws / 1_000)) {
       deeds.throws++;
       throw new Error('a bad day');
@@ -59,30 +63,55 @@ export class RoomWork {
   }
 
   private misbehave(context: RoomContext, turn: string | undefined): void {
-    const { desk: { rng, deeds, config } } = this;
+    const { desk: { rng, config } } = this;
     const { room } = context;
+    const session = this.desk.session(room);
     switch (rng.int(0, 3)) {
       case 0:
-        deeds.twice++;
-        return context.ack(), context.ack();
+        // The client's own fences end these two; only what goes past it reaches the server.
+        context.ack();
+        return void (turn !== undefined && this.again('twice', session, room, turn, 0));
       case 1:
-        deeds.late++;
-        return void setTimeout(() => context.ack(), rng.int(1, 400)).unref();
+        return void (turn !== undefined && this.again('late', session, room, turn, rng.int(1, 400)));
       case 2:
         // Out of their order, long after their turn.
-        for (const old of rng.shuffle(this.done)) if (old !== turn) this.send('old', this.desk.session(room), room, old);
+        for (const old of rng.shuffle(this.done)) if (old !== turn) this.send('old', session, room, old);
         return;
       case 3:
-        this.send('foreign', this.desk.session(room), room, rng.pick(['0', '1', `${turn}0`, '', '-1', `${turn} `]));
+        this.send('foreign', session, room, rng.pick(['0', '1', `${turn}0`, '', '-1', `${turn} `]));
         return this.send('foreign', `${config.name}:nobody`, room, turn ?? '1');
     }
   }
 
-  private send(deed: 'old' | 'foreign', session: string, room: string, turn: string): void {
-    this.desk.deeds[deed]++;
+  /** Once the server has the library's own acknowledgement: `twice` while the message is still the room's current one, `late` when that is over. */
+  private async again(deed: 'twice' | 'late', session: string, room: string, turn: string, afterMs: number): Promise<void> {
+    const { raw } = this.desk;
+    const until = performance.now() + afterMs + TAKEN_MS;
+    try {
+      await sleep(afterMs, undefined, { ref: false });
+      for (;;) {
+        const standing = await raw.standing(session, room, turn);
+        if (standing === (deed === 'twice' ? 'taken' : 'over')) return this.send(deed, session, room, turn);
+        if (standing === 'over' || performance.now() > until) return; // too soon gone on, or held up
+        await sleep(1, undefined, { ref: false });
+      }
+    } catch (error) {
+      this.fail(deed, error);
+    }
+  }
+
+  private send(deed: 'twice' | 'late' | 'old' | 'foreign', session: string, room: string, turn: string): void {
     this.desk.raw.acknowledge(session, room, turn).then(
-      (reply) => reply === 1 && this.desk.taken(`${session} acknowledged "${turn}" of ${room} (${deed})`),
-      () => undefined, // the server is away, or we are about to end
+      (reply) => {
+        this.desk.deeds[deed]++;
+        if (reply === 1) this.desk.taken(`${session} acknowledged "${turn}" of ${room} (${deed})`);
+      },
+      (error: unknown) => this.fail(deed, error),
     );
+  }
+
+  /** The server is away, or we are about to end: that is nobody's fault. */
+  private fail(deed: string, error: unknown): undefined {
+    if (!isOfConnection(error)) this.desk.failed(`${deed}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

@@ -9,13 +9,13 @@ import { RoomLedgerWriter } from './room-ledger.js';
 import { Seats } from './seats.js';
 
 /** A process with subscribers in many rooms. */
-const config = JSON.parse(process.argv[2] ?? '{}') as FanoutWorkerConfig;
 const report = (message: Report): void => void process.send?.(message, undefined, {}, () => undefined);
 const trouble = (message: string): void => report({ type: 'trouble', message });
 
 process.on('unhandledRejection', (reason) => report({ type: 'unhandled', message: String(reason instanceof Error ? reason.stack : reason) }));
 process.on('disconnect', () => process.exit(2));
 
+const config = await new Promise<FanoutWorkerConfig>((resolve) => process.once('message', (command: Command) => command.type === 'begin' && resolve(command.config)));
 const now = await serverClock(config.clockPort);
 let closing = false;
 const ledger = await RoomLedgerWriter.connect(config.ledgerPort, (error) => closing || trouble(`the ledger: ${error.message}`));
@@ -45,6 +45,7 @@ const seats = new Seats(engine, {
   config, ledger, raw, deeds, now, rng: createRng(config.seed),
   session: (room) => sessions.get(`fanout ${shardOfRoom(room, config.shards)}`) ?? '-',
   taken: (what) => report({ type: 'taken', what }),
+  failed: (what) => report({ type: 'failed', what }),
 });
 
 process.on('message', ({ type }: Command) => {

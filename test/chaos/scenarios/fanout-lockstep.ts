@@ -4,12 +4,14 @@ import { RoomLoad } from '../fanout/load.js';
 import type { Place } from '../fanout/messages.js';
 import { verdictOf } from '../fanout/verdict.js';
 import { FanoutWorld } from '../fanout/world.js';
-import type { Scenario } from '../scenario.js';
+import { neverHappened, type Scenario } from '../scenario.js';
 
 const TTL_MS = 1_000;
 const ACK_TIMEOUT_MS = 2_000;
 const EVERY_MS = 500;
 const WORKERS = 8;
+/** On a busy machine a process takes seconds to load, and in that time so many are killed. */
+const SPARES = 6;
 /** In each room, in three processes; a ninth only listens. */
 const SUBSCRIBERS = 8;
 const PROCESSES = 3;
@@ -31,12 +33,12 @@ function plan(rooms: readonly string[], mixed: ReadonlySet<string>, rng: Rng): P
 
 export const fanoutLockstep: Scenario = {
   name: 'fanout-lockstep',
-  about: '50 rooms x 8 subscribers x 1,000 messages, wrong acks, joins and leaves; one process killed or stopped every 500 ms: in lock-step, nothing lost',
+  about: '50 rooms x 8 subscribers x 1,000 messages, wrong acks, joins and leaves; one process killed every 500 ms, others stopped: in lock-step, nothing lost',
   takesSeconds: 120,
   run: (context) => {
     const { short, rng, say } = context;
     const mischief = { acks: 100, stalls: 0.3, throws: 2, churn: true };
-    return FanoutWorld.with(context, { rooms: short ? 12 : 50, ttlMs: TTL_MS, ackTimeoutMs: ACK_TIMEOUT_MS, mischief }, async (world) => {
+    return FanoutWorld.with(context, { rooms: short ? 12 : 50, ttlMs: TTL_MS, ackTimeoutMs: ACK_TIMEOUT_MS, mischief, spares: SPARES }, async (world) => {
       const mixed = new Set(world.rooms.filter((_, i) => i % MIXED === MIXED - 1));
       await Promise.all(plan(world.rooms, mixed, rng).map((places) => world.spawn(places)));
       const seconds = context.seconds ?? (short ? 4 : 240);
@@ -49,8 +51,9 @@ export const fanoutLockstep: Scenario = {
       say(`${load.count} messages sent in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
       const { verdict, breaches: broken } = await verdictOf(world, load, mixed);
       const breaches = [...broken];
-      if (faults.failures.length > 0) breaches.push(`starts failed: ${faults.failures.slice(0, 3).join('; ')}`);
-      if (!short && context.seconds === undefined && load.count < 1_000 * world.rooms.length) breaches.push(`only ${load.count} messages were sent in ${seconds} s`);
+      breaches.push(...faults.breaches());
+      const { old, foreign, twice, late, joins, leaves } = world.deeds;
+      breaches.push(...neverHappened({ old, foreign, twice, late, joins, leaves }));
       if (!short && context.seconds === undefined && load.count < PER_ROOM * world.rooms.length) breaches.push(`only ${load.count} messages were sent in ${seconds} s`);
       return { verdict: { ...verdict, ...faults.counts }, breaches };
     });

@@ -3,7 +3,7 @@ import { Links, cutSubscribers } from '../fanout/links.js';
 import { RoomLoad } from '../fanout/load.js';
 import { verdictOf } from '../fanout/verdict.js';
 import { FanoutWorld } from '../fanout/world.js';
-import type { Scenario } from '../scenario.js';
+import { neverHappened, type Scenario } from '../scenario.js';
 
 /** Long beside what a broken connection costs: nobody's session ends, so nobody may miss anything. */
 const TTL_MS = 5_000;
@@ -91,6 +91,8 @@ export const fanoutProxy: Scenario = {
         const all = [...breaches];
         if (verdict['shown'] !== expected) all.push(`${String(verdict['shown'])} messages shown, expected ${load.count} to each of ${WORKERS * 2} subscribers: ${expected}`);
         if (verdict['ejected'] !== 0) all.push(`${String(verdict['ejected'])} live subscribers were ejected`);
+        const { old, foreign, twice, late } = world.deeds;
+        all.push(...neverHappened({ old, foreign, twice, late }));
         const { cut, subscribers, blackhole, halfOpen } = cuts.counts;
         const broken = links.reduce((sum, link) => sum + link.cuts, 0);
         if (broken + cuts.subscribersCut === 0) all.push('no connection was broken');
