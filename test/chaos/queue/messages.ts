@@ -17,7 +17,7 @@ export interface ProducerConfig extends WorkerConfig {
   /** Sends so many at this rate; without a rate as fast as Redis takes them. Without a total: until told to hold. */
   readonly total?: number;
   readonly perSecond?: number;
-  /** Sends that may be open at once; beyond, it waits. Default: no bound but the library's. */
+  /** Sends that may be open at once; beyond, it waits, but for the last so many. Default: no bound but the library's. */
   readonly window?: number;
   /** Drawn between 0 and this: how long a message's handler takes. */
   readonly maxWorkMs: number;

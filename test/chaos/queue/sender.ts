@@ -87,8 +87,8 @@ export class Sender {
     const { window = Infinity, total = Infinity } = this.config;
     while (this.goesOn) {
       for (let i = 0; i < AT_ONCE && this.goesOn && this.open < window; i++) this.send();
-      // The rest in one go: then so much is in flight when all are called.
-      if (total - this.called <= window - this.open) while (this.goesOn) this.send();
+      // The last of them in one go, whatever is open: then a window's worth is in flight when all are called.
+      if (total - this.called <= window) while (this.goesOn) this.send();
       else await nextTurn();
     }
   }
