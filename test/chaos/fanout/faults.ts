@@ -35,7 +35,7 @@ export class RoomFaults {
     const { kills, killsDue, pauses, noVictim } = this.counts;
     const breaches = neverHappened({ kills, pauses });
     if (kills < ON_TIME * killsDue) breaches.push(`${kills} kills of ${killsDue} that were due, one every ${this.everyMs} ms`);
-    if (noVictim > Math.max(1, (1 - ON_TIME) * killsDue)) breaches.push(`${noVictim} kills of ${killsDue} had to wait for a victim`);
+    if (noVictim > Math.max(1, Math.ceil((1 - ON_TIME) * killsDue))) breaches.push(`${noVictim} kills of ${killsDue} had to wait for a victim`);
     if (this.failures.length > 0) breaches.push(`starts failed: ${this.failures.slice(0, 3).join('; ')}`);
     return breaches;
   }
