@@ -22,7 +22,7 @@ export interface TransportOptions {
   /** Parts of the queue of each pattern, 1 to 256; on a Redis Cluster they lie on all masters. Default 1. Cannot be changed later. */
   readonly shards?: number;
   /** Defaults of all event handlers. */
-  readonly events?: QueueTuning;
+  readonly events?: Omit<QueueTuning, 'blockMs'>;
   /** Defaults of all request handlers. Default of `concurrency`: 256. */
   readonly requests?: Pick<QueueTuning, 'concurrency' | 'prefetch' | 'maxProcessingMs' | 'maxCrashes' | 'retry'>;
   /** Of the client. */
@@ -47,7 +47,7 @@ export interface TransportOptions {
 }
 
 /** What one pattern of a server may set, by `streamOptions({...})` as extras of `@EventPattern` and `@MessagePattern`. */
-export interface PatternOptions extends QueueTuning {
+export interface PatternOptions extends Omit<QueueTuning, 'blockMs'> {
   /** Events only: a partitioned stream of so many partitions instead of a queue, handled in order for each key. Every service must say the same. */
   readonly partitions?: number;
   /** Events only: every live instance gets each event, instead of one instance of the service. Events of before its start it does not get. */

@@ -1,5 +1,8 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
+import type { QueueDefaults } from './options-queue.js';
 import type { TransportOptions } from './options-transport.js';
+
+export type { QueueConsumerOptions, QueueDefaults, QueueProducerOptions, QueueRegistration, QueueTuning } from './options-queue.js';
 
 /**
  * How to reach one Redis: a URL, ioredis options, Sentinel, Cluster, or a client of yours (it is duplicated, never used or closed).
@@ -211,81 +214,6 @@ export interface FanoutOptions extends RoomTuning {
   readonly delivery?: 'at-least-once' | 'at-most-once';
   /** With `at-least-once`: how often a message is shown again before it goes to the dead-letter stream. Default 3. */
   readonly maxRedeliveries?: number;
-}
-
-/** A queue. The first registration stands for good; one that differs is refused with a QueueMismatchError. */
-export interface QueueRegistration {
-  /** Up to 200 of the characters A-Z a-z 0-9 _ . - */
-  readonly name: string;
-  /** Put before the name, so that several applications can share a Redis. Default: the option `queue.namespace`. */
-  readonly namespace?: string;
-  /** Name of the connection; default: the one given as `connection`. */
-  readonly connection?: string;
-  /** Parts of the queue, 1 to 256, which lie evenly on the masters of a Redis Cluster. Default 1. Cannot be changed later. */
-  readonly shards?: number;
-  /** For how long another message of the same id is not stored again. Default 600,000 ms; 0: ids are not looked at. Cannot be changed later. */
-  readonly dedupeMs?: number;
-}
-
-/** What a queue's producer may set; `RedisStreamsOptions.queue.producer` holds the defaults for all of them. */
-export interface QueueProducerOptions {
-  /** Messages that are sent and not settled yet at most; beyond, sends are refused with a BackpressureError. Default 100,000. */
-  readonly maxPending?: number;
-  /** The same in bytes, about. Default 67,108,864. */
-  readonly maxPendingBytes?: number;
-  /** A message that could not be stored for so long is given up, and its send rejects. Default 15,000 ms. */
-  readonly sendTimeoutMs?: number;
-  /**
-   * Replicas that must have a message before its send resolves. Default 0: it resolves when the primary has it, and is lost
-   * when the primary dies before a replica has it.
-   */
-  readonly waitReplicas?: number;
-  /** With `waitReplicas`: how long the replicas are waited for before the batch is asked about again. Default 1,000 ms. */
-  readonly waitTimeoutMs?: number;
-}
-
-/** What a queue's consumer may set; `RedisStreamsOptions.queue` holds the defaults for all of them. */
-export interface QueueTuning {
-  /** Messages handled at once in this process. Default 16. */
-  readonly concurrency?: number;
-  /**
-   * Messages this process holds at most, over all shards: read ahead, being handled, or being settled. They wait for this process;
-   * when it dies, until its session has expired. Default: 256 and, for one that handles more than that in a tenth of a second, up to 4,096;
-   * at least `concurrency`.
-   */
-  readonly prefetch?: number;
-  /** `auto` (default): the handler's return acknowledges. `manual`: `ctx.ack()` does. */
-  readonly ack?: 'auto' | 'manual';
-  /** Not settled for this long: the signal aborts, and the message is delivered again as after a failure. Default 300,000 ms. */
-  readonly maxProcessingMs?: number;
-  readonly retry?: RetryOptions;
-  /**
-   * Deaths of a process on one message before the message goes to the dead letters. What a dead process held is written down
-   * before it runs again; the first death is not counted, since what ran then is not known. Default 3; 0: never.
-   */
-  readonly maxCrashes?: number;
-  /** Where a group begins that has never run. Default `earliest`: with what the queue still has. */
-  readonly startFrom?: 'earliest' | 'latest';
-}
-
-export interface QueueConsumerOptions extends QueueTuning {
-  /** A registered queue's name. */
-  readonly queue: string;
-  /** Consumers of one group share the messages; each group gets every message. Default `default`. */
-  readonly group?: string;
-  /** Default: the option `queue.namespace`. */
-  readonly namespace?: string;
-  /** Name of the connection; default: the one given as `connection`. */
-  readonly connection?: string;
-}
-
-export interface QueueDefaults extends QueueTuning {
-  /** Put before the names of queues that give none. Default: none. */
-  readonly namespace?: string;
-  /** How long handlers and producers wait at the start for somebody to register their queue. Default 5,000 ms. */
-  readonly registrationWaitMs?: number;
-  /** Defaults of all producers. */
-  readonly producer?: QueueProducerOptions;
 }
 
 export interface RedisStreamsOptions {

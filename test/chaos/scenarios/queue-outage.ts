@@ -9,7 +9,7 @@ const PER_SECOND = 10_000;
 /** Clearly less is another promise than the one about 10,000 messages a second. */
 const OFFERED_SHARE = 0.9;
 /** The default of `maxPending`; the bounds are those that everybody has. */
-const MAX_PENDING = 100_000;
+const MAX_PENDING = 50_000;
 /** With it a message is 161 bytes of JSON, as those of the benchmarks. */
 const BALLAST = 119;
 const RSS_GROWTH_BYTES = 100 * 1_048_576;

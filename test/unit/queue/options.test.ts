@@ -11,7 +11,7 @@ describe('options of a queue\'s consumer', () => {
     const { value, problems } = consumer({});
     expect(problems).toEqual([]);
     expect(value).toEqual({
-      queue: 'q', group: 'default', connection: 'default', concurrency: 16, prefetch: 4_096, prefetchFrom: 256, ack: 'auto', maxProcessingMs: 300_000, maxAttempts: 5,
+      queue: 'q', group: 'default', connection: 'default', concurrency: 16, prefetch: 4_096, prefetchFrom: 256, ack: 'auto', maxProcessingMs: 300_000, blockMs: 2_000, maxAttempts: 5,
       backoff: { initialMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 }, maxCrashes: 3, startFrom: '0-0',
     });
     expect(defaults().value).toMatchObject({ namespace: undefined, registrationWaitMs: 5_000 });

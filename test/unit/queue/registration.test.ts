@@ -31,14 +31,15 @@ describe('resolveQueueRegistration', () => {
 describe('resolveQueueProducer', () => {
   it('defaults are as documented; those of the module come between', () => {
     const { value } = resolveQueueProducer();
-    expect(value).toEqual({ maxPending: 100_000, maxPendingBytes: 67_108_864, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 });
+    expect(value).toEqual({ maxPending: 50_000, maxPendingBytes: 33_554_432, whenFull: 'reject', maxBatch: 512, lingerMs: 0, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 });
     expect(resolveQueueProducer({ maxPending: 5 }, 'x', { ...value, waitReplicas: 2 }).value).toEqual({ ...value, waitReplicas: 2, maxPending: 5 });
   });
 
   it('reports every problem, and replicas that are waited for longer than a send lasts', () => {
-    const { problems } = resolveQueueProducer({ maxPending: 0, maxPendingBytes: 'x', sendTimeoutMs: 1, waitReplicas: -1, waitTimeoutMs: 0, max: 1 } as object, 'x');
-    expect(problems.map(({ path }) => path).sort()).toEqual(['x.max', 'x.maxPending', 'x.maxPendingBytes', 'x.sendTimeoutMs', 'x.waitReplicas', 'x.waitTimeoutMs']);
+    const { problems } = resolveQueueProducer({ maxPending: 0, maxPendingBytes: 'x', sendTimeoutMs: 1, waitReplicas: -1, waitTimeoutMs: 0, max: 1, whenFull: 'drop', maxBatch: 2_001, lingerMs: -1 } as object, 'x');
+    expect(problems.map(({ path }) => path).sort()).toEqual(['x.lingerMs', 'x.max', 'x.maxBatch', 'x.maxPending', 'x.maxPendingBytes', 'x.sendTimeoutMs', 'x.waitReplicas', 'x.waitTimeoutMs', 'x.whenFull']);
     expect(resolveQueueProducer({ waitReplicas: 1, sendTimeoutMs: 500 }, 'x').problems.map(({ path }) => path)).toEqual(['x.waitTimeoutMs']);
+    expect(resolveQueueProducer({ lingerMs: 500, sendTimeoutMs: 500 }, 'x').problems.map(({ path }) => path)).toEqual(['x.lingerMs']);
     expect(resolveQueueProducer({ sendTimeoutMs: 500 }, 'x').problems).toEqual([]);
     for (const none of [null, 5, 'x', [], new Map()]) expect(resolveQueueProducer(none as never, 'x').problems.map(({ path }) => path)).toEqual(['x']);
   });

@@ -12,28 +12,23 @@ import { QueueDelivery, type DeliveryHost } from './delivery.js';
 import type { QueueHandlers } from './handler-types.js';
 import { dataOf, type HeldMessage } from './held-message.js';
 import type { ResolvedQueueConsumer } from './options.js';
-import { QueueShard, type QueueShardHost } from './shard.js';
+import { QueueShard } from './shard.js';
+import type { QueueShardHost } from './shard-host.js';
 import { QueueShardStore } from './store.js';
+import { Turns, type Placed } from './turns.js';
 
 const ABORT_GRACE_MS = 100;
 const RETRY_MS = 200;
 
-interface Ready {
-  readonly shard: QueueShard;
-  readonly held: HeldMessage;
-}
-
 /** One process's part in one consumer group of one queue: messages of all shards, so many handlers at a time. */
 export class QueueConsumer implements DeliveryHost {
   private shards: QueueShard[] = [];
-  private ready: Ready[] = [];
+  private ready: Placed[] = [];
   /** Of `ready`: those before are begun. */
   private next = 0;
   /** Suspects that wait for their turn, or to be written down. */
   private marking = 0;
-  /** Of these, those that wait. */
-  private readonly waiting = new Set<Ready>();
-  private readonly turns = new Map<HeldMessage, { readonly shard: QueueShard; end(): void }>();
+  private readonly turns: Turns;
   private readonly calls: Calls<QueueDelivery>;
   private pumping = false;
   private draining = false;
@@ -45,6 +40,7 @@ export class QueueConsumer implements DeliveryHost {
     private readonly handlers: QueueHandlers,
     private readonly context: QueueConsumerContext,
   ) {
+    this.turns = new Turns(() => context.alone());
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
   }
 
@@ -108,9 +104,9 @@ export class QueueConsumer implements DeliveryHost {
 
   private shardHost(shards: number): QueueShardHost {
     const { context, options } = this;
-    const { queue, group, startFrom } = options;
+    const { queue, group, startFrom, blockMs } = options;
     return {
-      queue, group, startFrom,
+      queue, group, startFrom, blockMs,
       lingerMs: this.handlers.settleWithinMs ?? 0,
       prefetch: Math.ceil(options.prefetch / shards),
       prefetchFrom: Math.ceil(options.prefetchFrom / shards),
@@ -162,12 +158,7 @@ export class QueueConsumer implements DeliveryHost {
       return;
     }
     this.marking++;
-    if (held.crashes > 0) {
-      const waiter = { shard, held };
-      this.waiting.add(waiter);
-      this.turns.set(held, { shard, end: await this.context.alone() });
-      this.waiting.delete(waiter);
-    }
+    if (held.crashes > 0) await this.turns.take({ shard, held });
     for (let begun: boolean | undefined; begun === undefined; ) {
       if (this.draining || !shard.holds(held)) break;
       try {
@@ -184,21 +175,21 @@ export class QueueConsumer implements DeliveryHost {
       }
     }
     this.marking--;
-    this.endTurn(held);
+    this.turns.end(held);
     this.pump();
   }
 
   private begin(shard: QueueShard, held: HeldMessage): void {
     const to = held.field('to');
     if (to !== undefined && to !== this.group) {
-      this.endTurn(held);
+      this.turns.end(held);
       return shard.done(held); // meant for another group
     }
     let data: unknown;
     try {
       data = dataOf(held);
     } catch (error) {
-      this.endTurn(held);
+      this.turns.end(held);
       return this.park(shard, held, held.message.data === undefined ? 'missing-data' : 'invalid-json', error as Error);
     }
     const delivery = new QueueDelivery(this, shard, held, data, performance.now());
@@ -265,15 +256,10 @@ export class QueueConsumer implements DeliveryHost {
   /** @returns false when it has no say any more */
   private close(delivery: QueueDelivery): boolean {
     if (!this.calls.close(delivery)) return false;
-    this.endTurn(delivery.held);
+    this.turns.end(delivery.held);
     if (delivery.place.holds(delivery.held)) return true;
     this.pump(); // it has made a place all the same, and what the next session was given may wait for just that
     return false;
-  }
-
-  private endTurn(held: HeldMessage): void {
-    this.turns.get(held)?.end();
-    this.turns.delete(held);
   }
 
   private expired(delivery: QueueDelivery): void {
@@ -285,7 +271,7 @@ export class QueueConsumer implements DeliveryHost {
   private lost(shard: QueueShard): void {
     const messages = shard.size;
     this.calls.abort(new MessageLostError(this.queue, 'session-lost'), (delivery) => delivery.place === shard);
-    for (const [held, turn] of this.turns) if (turn.shard === shard) this.endTurn(held);
+    this.turns.endAll(shard);
     if (messages > 0) this.context.events.emit('queue.lost', { queue: this.queue, group: this.group, shard: shard.shard, messages });
   }
 
@@ -293,7 +279,7 @@ export class QueueConsumer implements DeliveryHost {
     const { context, queue, group } = this;
     this.draining = true;
     this.stopped.abort();
-    const unbegun = [...this.ready.slice(this.next), ...this.waiting];
+    const unbegun = [...this.ready.slice(this.next), ...this.turns.waiting()];
     this.ready = [];
     this.next = 0;
     const until = performance.now() + context.drainMs + context.commandTimeoutMs;
@@ -306,7 +292,7 @@ export class QueueConsumer implements DeliveryHost {
     await Promise.race([flushed, sleep(Math.max(0, until - performance.now()), done.signal)]);
     done.abort();
     this.calls.end();
-    for (const held of this.turns.keys()) this.endTurn(held); // other consumers of the process have suspects, too
+    this.turns.endAll(); // other consumers of the process have suspects, too
     await Promise.all(this.shards.map((shard) => shard.leave()));
     context.events.emit('queue.terminated', { queue, group, reason, ...(error ? { error } : {}) });
   }

@@ -1,6 +1,7 @@
 /** Looks at the shard one at a time: at once, or when something is due. */
 export class Looks {
   private looking: Promise<void> | undefined;
+  private one: Promise<boolean> | undefined;
   private again = false;
   private timer: NodeJS.Timeout | undefined;
   private dueAt = 0;
@@ -32,9 +33,9 @@ export class Looks {
     this.timer = undefined;
   }
 
-  /** Resolves when no look is under way. */
+  /** Resolves when the look that is under way has ended. There may be another by then: while much is due there always is. */
   async quiet(): Promise<void> {
-    await this.looking;
+    await this.one;
   }
 
   /** The last look ends, and there is no other. */
@@ -50,7 +51,8 @@ export class Looks {
     try {
       while (this.again && !this.stopped) {
         this.again = false;
-        if (!(await this.once())) break;
+        this.one = this.once();
+        if (!(await this.one)) break;
       }
     } finally {
       this.looking = undefined;

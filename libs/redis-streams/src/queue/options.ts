@@ -13,6 +13,7 @@ export interface ResolvedQueueTuning {
   readonly prefetchFrom: number;
   readonly ack: 'auto' | 'manual';
   readonly maxProcessingMs: number;
+  readonly blockMs: number;
   readonly maxAttempts: number;
   readonly backoff: ResolvedBackoff;
   readonly maxCrashes: number;
@@ -36,7 +37,7 @@ export interface ResolvedQueueDefaults extends ResolvedQueueTuning {
 /** Unless a number is given: from few to many, as fast as it is. */
 const PREFETCH_FROM = 256;
 const PREFETCH = 4_096;
-const TUNING = ['concurrency', 'prefetch', 'ack', 'maxProcessingMs', 'retry', 'maxCrashes', 'startFrom'];
+const TUNING = ['concurrency', 'prefetch', 'blockMs', 'ack', 'maxProcessingMs', 'retry', 'maxCrashes', 'startFrom'];
 
 /** Applies defaults and reports every problem with its path. */
 export function resolveQueueTuning(input: QueueTuning, path: string, base?: ResolvedQueueTuning): { value: ResolvedQueueTuning; problems: OptionProblem[] } {
@@ -52,6 +53,7 @@ export function resolveQueueTuning(input: QueueTuning, path: string, base?: Reso
     prefetchFrom: input.prefetch === undefined ? Math.min(prefetch, Math.max(base?.prefetchFrom ?? PREFETCH_FROM, concurrency)) : prefetch,
     ack: check.oneOf('ack', input.ack, ['auto', 'manual'], base?.ack),
     maxProcessingMs: check.number('maxProcessingMs', input.maxProcessingMs, base?.maxProcessingMs ?? 300_000, 10, 86_400_000),
+    blockMs: check.number('blockMs', input.blockMs, base?.blockMs ?? 2_000, 10, 30_000),
     maxAttempts: check.number('retry.maxAttempts', retry.maxAttempts, base?.maxAttempts ?? 5, 1, 1_000_000),
     backoff: check.backoff('retry', retry, base?.backoff ?? DEFAULT_BACKOFF),
     maxCrashes: check.number('maxCrashes', input.maxCrashes, base?.maxCrashes ?? 3, 0, 1_000),

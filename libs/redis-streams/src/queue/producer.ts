@@ -11,6 +11,7 @@ import type { ResolvedQueueProducer } from './producer-options.js';
 import type { KnownQueue } from './registration.js';
 import { ShardProducer } from './shard-producer.js';
 import type { ClosedQueueProducer, OutgoingQueueMessage, QueueSendOptions, SentQueueMessage } from './types.js';
+import { WaitingLine } from './waiting-line.js';
 
 const CLOSE_MS = 5_000;
 const MAX_CLOSE_MS = 2_147_483_647;
@@ -20,6 +21,8 @@ export class QueueProducer {
   private readonly id = randomBytes(8).toString('hex');
   private readonly what: string;
   private readonly budget: Budget;
+  /** With `whenFull: 'wait'`. */
+  private readonly line: WaitingLine<Outgoing, SentQueueMessage> | undefined;
   private readonly shards = new Map<number, ShardProducer>();
   private queue: KnownQueue | undefined;
   private lookup: Promise<void> | undefined;
@@ -39,7 +42,9 @@ export class QueueProducer {
     private readonly find: (signal: AbortSignal) => Promise<KnownQueue>,
   ) {
     this.what = `producer of "${name}"`;
-    this.budget = new Budget(options.maxPending, options.maxPendingBytes);
+    const { maxPending, maxPendingBytes, whenFull, sendTimeoutMs } = options;
+    this.budget = new Budget(maxPending, maxPendingBytes, () => this.line?.advance());
+    if (whenFull === 'wait') this.line = new WaitingLine({ what: this.what, budget: this.budget, patienceMs: sendTimeoutMs, hand: (item, settle) => this.place(item, settle) });
   }
 
   /** Whether it refuses messages. */
@@ -49,7 +54,7 @@ export class QueueProducer {
 
   /**
    * Resolves when Redis has the message, and with `waitReplicas` so many replicas as well.
-   * @throws BackpressureError (`maxPending` messages or `maxPendingBytes` are waiting already, or Redis is out of memory) |
+   * @throws BackpressureError (`maxPending` messages or `maxPendingBytes` are waiting already, see `whenFull`, or Redis is out of memory) |
    * ConnectionError (after `sendTimeoutMs`: it says whether the message may have been stored) | ReplicationError |
    * QueueNotRegisteredError | InvalidOptionsError (a message that cannot be sent) | ClosedError
    */
@@ -83,11 +88,13 @@ export class QueueProducer {
     const items: Outgoing[] = [];
     // Not `map`: it would pass over a hole.
     for (let i = 0; i < messages.length; i++) items.push(encodeMessage(messages[i] as OutgoingQueueMessage, i));
-    return together(items, (item, settle) => this.hand(item, settle));
+    // However many they are: whoever has them all already holds them anyway.
+    return together(items, (item, settle) => this.hand(item, settle, Infinity));
   }
 
   /** Resolves when everything sent so far has settled. */
   async flush(): Promise<void> {
+    await this.line?.flush();
     await this.lookup;
     await Promise.all([...this.shards.values()].map(({ outbox }) => outbox.flush()));
   }
@@ -117,16 +124,23 @@ export class QueueProducer {
     this.ending.abort();
     const waiting = new ClosedError(this.what, `its ${timeoutMs} ms to close were over before this message could be sent`);
     const underWay = new ClosedError(this.what, `this message was under way when its ${timeoutMs} ms to close were over; whether it was stored is unknown`);
-    this.unsent += this.rejectEarly(waiting);
+    this.unsent += (this.line?.abandon(waiting) ?? 0) + this.rejectEarly(waiting);
     for (const shard of this.shards.values()) this.unsent += shard.abandon(waiting, underWay);
   }
 
   private add(item: Outgoing): Promise<SentQueueMessage> {
-    if (this.queue) return this.shardOf(this.queue, item).outbox.add(item);
-    return new Promise((resolve) => this.addEarly(item, resolve));
+    if (this.queue && !this.line) return this.shardOf(this.queue, item).outbox.add(item);
+    return new Promise((resolve) => this.hand(item, resolve));
   }
 
-  private hand(item: Outgoing, settle: Settle<SentQueueMessage>): void {
+  private hand(item: Outgoing, settle: Settle<SentQueueMessage>, mostWaiting = this.options.maxPending): void {
+    const { line } = this;
+    if (!line?.holds(item)) return this.place(item, settle);
+    if (line.length < mostWaiting) line.join(item, settle);
+    else settle(new Failed(new BackpressureError(this.what, `${this.budget}, and as many wait for room`)));
+  }
+
+  private place(item: Outgoing, settle: Settle<SentQueueMessage>): void {
     if (this.queue) this.shardOf(this.queue, item).outbox.post(item, settle);
     else this.addEarly(item, settle);
   }

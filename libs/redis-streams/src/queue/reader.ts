@@ -4,7 +4,6 @@ import type { RedisConnection } from '../redis/connection.js';
 import type { ReadChannel } from '../redis/read-channel.js';
 import { sleep } from '../redis/sleep.js';
 
-const BLOCK_MS = 2_000;
 const MAX_COUNT = 1_000;
 const FEW = 4;
 const RETRY_MIN_MS = 250;
@@ -47,6 +46,7 @@ export class QueueReader {
     private readonly redis: RedisConnection,
     private readonly key: string,
     private readonly group: string,
+    private readonly blockMs: number,
     private readonly host: QueueReaderHost,
   ) {}
 
@@ -113,9 +113,9 @@ export class QueueReader {
   private async read(channel: ReadChannel, session: string, wanted: number): Promise<void> {
     const count = Math.max(1, Math.min(wanted, MAX_COUNT, Math.floor(REPLY_BYTES / this.messageBytes)));
     const args: Array<string | number> = ['XREADGROUP', 'GROUP', this.group, session, 'COUNT', count];
-    if (!this.behind) args.push('BLOCK', BLOCK_MS);
+    if (!this.behind) args.push('BLOCK', this.blockMs);
     args.push('STREAMS', this.key, '>');
-    const reply = await channel.read(args, this.behind ? 0 : BLOCK_MS);
+    const reply = await channel.read(args, this.behind ? 0 : this.blockMs);
     const messages = reply.get(this.key) ?? [];
     this.behind = messages.length >= count;
     this.worked();

@@ -27,7 +27,7 @@ export class ShardProducer {
     queue: KnownQueue,
     private readonly shard: number,
     producer: string,
-    { sendTimeoutMs, waitReplicas, waitTimeoutMs }: ResolvedQueueProducer,
+    { sendTimeoutMs, waitReplicas, waitTimeoutMs, maxBatch, lingerMs }: ResolvedQueueProducer,
     budget: Budget,
   ) {
     const keys = queue.keys[shard]!;
@@ -45,7 +45,7 @@ export class ShardProducer {
       settle: (batch, answers) => this.settle(batch, answers),
       release: ({ more }) => more.release(),
     });
-    this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.room), { budget, countUnderWay: true });
+    this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.room), { budget, countUnderWay: true, maxBatch, lingerMs });
   }
 
   /** After the last flush: lets the record expire. */

@@ -5,46 +5,16 @@ import { HeldMessage } from './held-message.js';
 import { Looks } from './looks.js';
 import { QueueReader } from './reader.js';
 import { Settlements } from './settlements.js';
+import type { QueueShardContext, QueueShardHost } from './shard-host.js';
 import type { Look, Outcomes, QueueShardStore } from './store.js';
-import type { RedisStreamsEvents } from '../observability/events.js';
-import type { RedisConnection } from '../redis/connection.js';
-import type { ConsumerIdentity } from '../session/identity.js';
 import { Membership } from '../session/membership.js';
-import type { ResolvedSession } from '../session/options.js';
 
 /** How often a count that differs is looked at before the ids are compared: in between it is what is on the way. */
 const DIFFERENT_LOOKS = 3;
 const QUIET_LOOK_MS = 300;
+/** What becomes due one by one is seen to together: a look costs more than a message. */
+const LOOKS_APART_MS = 4;
 const MAX_TAKE = 256;
-
-export interface QueueShardHost {
-  readonly queue: string;
-  readonly group: string;
-  readonly events: RedisStreamsEvents;
-  /** Messages a shard may hold, at first and at most. */
-  readonly prefetchFrom: number;
-  readonly prefetch: number;
-  readonly startFrom: string;
-  /** So long what is handled may wait to be settled along with more. */
-  readonly lingerMs: number;
-  /** Handlers could run, and there is nothing for them. */
-  hungry(): boolean;
-  /** To be handled. */
-  delivered(shard: QueueShard, messages: readonly HeldMessage[]): void;
-  /** The session is over: what it held is for others. */
-  lost(shard: QueueShard): void;
-  /** Another session, after one was lost. */
-  rejoined(): void;
-  failed(error: Error): void;
-  onError(error: Error, during: string): void;
-}
-
-export interface QueueShardContext {
-  readonly redis: RedisConnection;
-  readonly identity: ConsumerIdentity;
-  readonly session: ResolvedSession;
-  readonly commandTimeoutMs: number;
-}
 
 /** One process's part in one shard of a queue: its session, what it reads, what it holds, and what becomes of that. */
 export class QueueShard {
@@ -87,7 +57,7 @@ export class QueueShard {
         trouble: (error) => host.onError(error, `joining ${this.scope} again`),
       },
     );
-    this.reader = new QueueReader(redis, store.keys.messages, store.group, {
+    this.reader = new QueueReader(redis, store.keys.messages, store.group, host.blockMs, {
       session: () => (this.stopping ? undefined : this.session),
       wanted: () => this.wanted(),
       deliver: (messages, more) => this.deliver(messages, more),
@@ -251,9 +221,9 @@ export class QueueShard {
     if (orphans > 0) events.emit('queue.takenOver', { queue, group, shard: this.shard, messages: orphans });
     if (taken.length > 0) this.host.delivered(this, taken);
     this.count(mine);
-    if (nextDueMs !== undefined) this.looks.expect(nextDueMs);
+    if (nextDueMs) this.looks.expect(Math.max(nextDueMs, LOOKS_APART_MS));
     this.membership.expectPeer(nextPeerMs);
-    if (more && this.room > 0) this.looks.look();
+    if (nextDueMs === 0 || (more && this.room > 0)) this.looks.look();
   }
 
   /** What is read is the server's to give, and its answer may be lost: then it counts more than we do, look after look. */

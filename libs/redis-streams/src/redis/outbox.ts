@@ -90,6 +90,8 @@ export class Budget {
   constructor(
     private readonly maxItems = MAX_PENDING,
     private readonly maxBytes = MAX_PENDING_BYTES,
+    /** Something was released. */
+    private readonly freed: () => void = () => undefined,
   ) {}
 
   /** What is larger than all that may wait is admitted when nothing else does. */
@@ -105,6 +107,7 @@ export class Budget {
   release(items: number, bytes: number): void {
     this.items -= items;
     this.bytes -= bytes;
+    this.freed();
   }
 
   toString(): string {
@@ -121,6 +124,8 @@ export interface OutboxOptions {
   readonly maxBatch?: number;
   /** Default 1 MiB. */
   readonly maxBatchBytes?: number;
+  /** For so long a batch that is not full waits for more, from its first item on. Default 0. */
+  readonly lingerMs?: number;
 }
 
 /**
@@ -136,10 +141,14 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
   private starting = false;
   private idle: Array<() => void> = [];
   private closed = false;
+  /** Somebody waits for all of it. */
+  private hurried = false;
+  private lingering: NodeJS.Timeout | undefined;
   private readonly budget: Budget;
   private readonly countUnderWay: boolean;
   private readonly maxBatch: number;
   private readonly maxBatchBytes: number;
+  private readonly lingerMs: number;
 
   constructor(
     private readonly what: string,
@@ -147,12 +156,13 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     private readonly send: (batch: Batch<C, R>) => Promise<void>,
     /** Of a new batch. */
     private readonly open: () => C,
-    { budget = new Budget(), countUnderWay = false, maxBatch = MAX_BATCH, maxBatchBytes = MAX_BATCH_BYTES }: OutboxOptions = {},
+    { budget = new Budget(), countUnderWay = false, maxBatch = MAX_BATCH, maxBatchBytes = MAX_BATCH_BYTES, lingerMs = 0 }: OutboxOptions = {},
   ) {
     this.budget = budget;
     this.countUnderWay = countUnderWay;
     this.maxBatch = maxBatch;
     this.maxBatchBytes = maxBatchBytes;
+    this.lingerMs = lingerMs;
   }
 
   /** Resolves when it is sent. @throws BackpressureError | ClosedError | what it was rejected with */
@@ -175,7 +185,10 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
 
   /** Resolves when everything added so far has settled. */
   flush(): Promise<void> {
-    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.idle.push(resolve));
+    if (this.isIdle) return Promise.resolve();
+    this.hurried = true;
+    this.startSoon();
+    return new Promise((resolve) => this.idle.push(resolve));
   }
 
   /** Refuses new items, then flushes. */
@@ -249,7 +262,7 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     while (this.underWay < UNDER_WAY) {
       let batch = this.full.shift();
       if (!batch) {
-        if (this.underWay > 0 || !this.growing) return;
+        if (this.underWay > 0 || !this.growing || this.lingers(this.growing)) return;
         batch = this.growing;
         this.growing = undefined;
       }
@@ -264,6 +277,17 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     }
   }
 
+  private lingers({ since }: Batch<C, R>): boolean {
+    if (this.lingerMs === 0 || this.hurried) return false;
+    const ms = since + this.lingerMs - performance.now();
+    if (ms <= 0) return false;
+    this.lingering ??= setTimeout(() => {
+      this.lingering = undefined;
+      this.start();
+    }, Math.ceil(ms));
+    return true;
+  }
+
   private ended(): void {
     this.underWay--;
     this.start();
@@ -272,6 +296,9 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
 
   private wakeIfIdle(): void {
     if (!this.isIdle) return;
+    this.hurried = false;
+    clearTimeout(this.lingering);
+    this.lingering = undefined;
     const { idle } = this;
     this.idle = [];
     for (const resolve of idle) resolve();

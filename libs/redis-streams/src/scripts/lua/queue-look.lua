@@ -4,35 +4,52 @@
 -- KEYS  1 messages  2 sessions  3 members  4 retries  5 attempts  6 delayed  7 control  8 dead  9 names
 -- ARGV  1 session  2 group  3 messages to take at most  4 bytes of them to take at most, about
 -- Reply {'LOST'}
---       | {'OK', ms until something is due or -1, ms until a peer's deadline or -1, messages the server counts as held by
---          this session, 1 when there is more to take now, 1 when paused, then of each taken message: id, fields,
---          failures, crashes, 1 when its consumer has died}
+--       | {'OK', ms until this session is to look since something is due, 0 for at once, or -1, ms until a peer's deadline or -1,
+--          messages the server counts as held by this session, 1 when there is more to take now, 1 when paused, then of each
+--          taken message: id, fields, failures, crashes, 1 when its consumer has died}
 --@include clock
 --@include queue
 local messages, session, group = KEYS[1], ARGV[1], ARGV[2]
 local want, bytes_left = tonumber(ARGV[3]), tonumber(ARGV[4])
 if not live(KEYS[2], session) then return { 'LOST' } end
 
--- Delayed messages. One that is no message goes to the dead letters: it must not keep the others.
-for _, text in ipairs(redis.call('ZRANGE', KEYS[6], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', '500')) do
-  local uid, keys, headers, ids, from = string.match(text, '^(%S+) (%d+) (%d+) (%d+)\n()')
-  if uid then
-    keys, headers, ids = tonumber(keys), tonumber(headers), tonumber(ids)
-    local message = { messages, '*', 'data', string.sub(text, from + keys + headers + ids) }
-    local function with(name, length, start)
-      if length == 0 then return end
-      message[#message + 1] = name
-      message[#message + 1] = string.sub(text, start, start + length - 1)
-    end
-    with('key', keys, from)
-    with('headers', headers, from + keys)
-    with('id', ids, from + keys + headers)
-    redis.call('XADD', unpack(message))
-  else
-    redis.call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
-  end
-  redis.call('ZREM', KEYS[6], text)
+-- Delayed messages, in the order of their times. So many that the call is not felt, and in parts: large ones are not to lie
+-- here twice all at once. What has joined leaves before anything that could end the script, or it would join again.
+local MOST, PART, MOST_BYTES = 1000, 100, 1048576
+local moved, bytes = 0, 0
+
+local function join(text, keys, headers, ids, from)
+  local at = from + keys + headers + ids
+  local data = string.sub(text, at)
+  if at == from then return redis.call('XADD', messages, '*', 'data', data) end
+  local message = { 'XADD', messages, '*', 'data', data }
+  if keys > 0 then message[6], message[7] = 'key', string.sub(text, from, from + keys - 1) end
+  if headers > 0 then message[#message + 1], message[#message + 2] = 'headers', string.sub(text, from + keys, from + keys + headers - 1) end
+  if ids > 0 then message[#message + 1], message[#message + 2] = 'id', string.sub(text, from + keys + headers, at - 1) end
+  return redis.call(unpack(message))
 end
+
+repeat
+  local texts = redis.call('ZRANGE', KEYS[6], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', tostring(PART))
+  local joined = 0
+  local function leave(last)
+    if last > joined then redis.call('ZREM', KEYS[6], unpack(texts, joined + 1, last)) end
+    joined = last
+  end
+  for i, text in ipairs(texts) do
+    local keys, headers, ids, from = string.match(text, '^%S+ (%d+) (%d+) (%d+)\n()')
+    if keys then
+      join(text, tonumber(keys), tonumber(headers), tonumber(ids), from)
+    else
+      -- No message: it must not keep the others.
+      leave(i - 1)
+      redis.call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
+    end
+    bytes = bytes + #text
+  end
+  leave(#texts)
+  moved = moved + #texts
+until #texts < PART or moved >= MOST or bytes >= MOST_BYTES
 
 local function forget(name)
   redis.call('ZREM', KEYS[2], name)
@@ -65,7 +82,8 @@ local function take(id, failures, crashes, orphan)
 end
 
 -- What the dead held. Whose session is over is deleted once nothing is left of it.
-local mine, pooled = 0, 0
+local mine, pooled, peers, first = 0, 0, 0, true
+local rank = string.reverse(session)
 local consumers = redis.pcall('XINFO', 'CONSUMERS', messages, group)
 if consumers.err then consumers = {} end
 for _, info in ipairs(consumers) do
@@ -76,7 +94,10 @@ for _, info in ipairs(consumers) do
     mine = pending
   elseif name == POOL then
     pooled = pending
-  elseif not live(KEYS[2], name) then
+  elseif live(KEYS[2], name) then
+    peers = peers + 1
+    first = first and rank < string.reverse(name)
+  else
     while pending > 0 and room() do
       local page = redis.call('XPENDING', messages, group, '-', '+', tostring(math.min(want, 100)), name)
       if #page == 0 then break end
@@ -121,14 +142,17 @@ for _, id in ipairs(due) do
   end
 end
 
--- What is next. What is due already and was left waits for room, not for a time.
+-- What is next. What is due already and was left waits for room, not for a time. One look lets delayed messages join for
+-- all: that of one session (by the random end of its name, so another one in each shard). The others look some time later, in
+-- case it does not: all of them by chance, so that the earliest is soon there, however many there are and are stuck.
 local next_due = -1
-local function first_after(key)
-  local first = redis.call('ZRANGE', key, '(' .. int(now_ms), '+inf', 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')[2]
-  if first and (next_due < 0 or tonumber(first) - now_ms < next_due) then next_due = tonumber(first) - now_ms end
+local function first_after(key, later)
+  local due = redis.call('ZRANGE', key, '(' .. int(now_ms), '+inf', 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')[2]
+  due = due and tonumber(due) - now_ms + later
+  if due and (next_due < 0 or due < next_due) then next_due = due end
 end
-first_after(KEYS[4])
-first_after(KEYS[6])
+first_after(KEYS[4], 0)
+first_after(KEYS[6], first and 0 or 8 + now_us % (peers * 6000) / 1000)
 if redis.call('ZCOUNT', KEYS[6], '-inf', int(now_ms)) > 0 then next_due = 0 end
 if want > 0 and redis.call('ZCOUNT', KEYS[4], '-inf', int(now_ms)) > 0 then next_due = 0 end
 local next_peer = -1
