@@ -17,10 +17,10 @@ export async function takeSharedCluster(): Promise<{ cluster: RedisCluster; give
   if (taken) throw new Error('The shared cluster is in use: a second one at the same time must be started');
   taken = true;
   try {
-    let cluster = await (holder[held] ??= startCluster({ masters: 3 }));
+    let cluster = await (holder[held] ??= startCluster({ masters: 3, replicas: 1 }));
     if (!(await emptied(cluster))) {
       await cluster.stop();
-      cluster = await (holder[held] = startCluster({ masters: 3 }));
+      cluster = await (holder[held] = startCluster({ masters: 3, replicas: 1 }));
     }
     return { cluster, giveBack: () => { taken = false; } };
   } catch (error) {

@@ -11,7 +11,7 @@ export async function startTopology(kind: Topology['kind']): Promise<Topology> {
   switch (kind) {
     case 'standalone': return standalone();
     case 'cluster': {
-      const cluster = await startCluster({ masters: 3 });
+      const cluster = await startCluster({ masters: 3, replicas: 1 });
       return { kind, cluster, servers: cluster.masters, stop: () => cluster.stop() };
     }
   }
