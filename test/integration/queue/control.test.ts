@@ -2,46 +2,11 @@ import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { consume } from './support/consumer.js';
 import { gate, numbers, Runs } from './support/handlers.js';
-import { keysOf } from './support/keys.js';
-import { drained, lettersOf } from './support/state.js';
-import { BOTH, onTopologies } from './support/world.js';
+import { drained } from './support/state.js';
+import { onTopologies } from './support/world.js';
 
 /** Heartbeats, which would find anything, come every five seconds. */
 const SELDOM = { session: { ttlMs: 15_000, heartbeatMs: 5_000 } };
-
-onTopologies(BOTH, 'delayed messages', (world) => {
-  it('join the queue when they are due: never early, and without waiting for a heartbeat', async () => {
-    const queue = await world().queue();
-    const late: Array<[delayMs: number, lateMs: number]> = [];
-    await consume(world(), queue, (data, { queuedAt }) => {
-      const { delayMs, sentAt } = data as { delayMs: number; sentAt: number };
-      late.push([delayMs, Date.now() - sentAt - delayMs]);
-      expect(queuedAt).toBeGreaterThanOrEqual(sentAt + delayMs);
-    }, { engine: SELDOM });
-    const producer = world().client.queue(queue);
-    const delays = [400, 300, 350, 50, 200, 1, 120];
-    for (const delayMs of delays) await producer.send({ delayMs, sentAt: Date.now() }, { delayMs, headers: { h: '1' }, key: `k${delayMs}` });
-    await waitUntil(() => late.length === delays.length, { what: 'all have come', timeoutMs: 10_000 });
-    for (const [, lateMs] of late) expect(lateMs).toBeGreaterThanOrEqual(0);
-    // Far from the 5,000 ms of a heartbeat; on a quiet machine it is a few.
-    expect(late.map(([, lateMs]) => lateMs).sort((a, b) => a - b)[3]).toBeLessThan(1_500);
-    await drained(world(), queue);
-  });
-
-  it('keep what they are; more than one look can take become due at once; one that is none is a dead letter', async () => {
-    const queue = await world().queue({ shards: 1 });
-    const runs = new Runs();
-    const producer = world().client.queue(queue);
-    await world().cli(['ZADD', keysOf(queue).delayed, 1, 'rubbish']);
-    await producer.sendMany(numbers(1_200).map((data) => ({ data, delayMs: 30 })));
-    await producer.send({ 'ü': 'data\nwith lines' }, { delayMs: 30, key: 'ké y', id: 'í1', headers: { a: 'ö\n' } });
-    await consume(world(), queue, runs.handler(), { engine: SELDOM });
-    await drained(world(), queue);
-    expect(runs.data.slice().sort()).toEqual([...numbers(1_200), { 'ü': 'data\nwith lines' }].sort());
-    expect(runs.contexts.find(({ key }) => key === 'ké y')).toMatchObject({ data: { 'ü': 'data\nwith lines' }, messageId: 'í1', headers: { a: 'ö\n' } });
-    expect((await lettersOf(world(), queue, 1)).map(({ fields }) => fields)).toMatchObject([{ reason: 'unreadable', 'entry.data': 'rubbish' }]);
-  });
-});
 
 onTopologies(['standalone'], 'pause, resume, stats', (world) => {
   it('a paused group takes nothing, also who comes later; others go on; then it goes on at once', async () => {

@@ -13,10 +13,10 @@ local messages, session, group = KEYS[1], ARGV[1], ARGV[2]
 local want, bytes_left = tonumber(ARGV[3]), tonumber(ARGV[4])
 if not live(KEYS[2], session) then return { 'LOST' } end
 
--- Delayed messages, in the order of their times. So many that the call is not felt, and in parts: large ones are not to lie
--- here twice all at once. What has joined leaves before anything that could end the script, or it would join again.
-local MOST, PART, MOST_BYTES = 1000, 100, 1048576
-local moved, bytes = 0, 0
+-- Delayed messages, in the order of their times: so many that the call is hardly felt, so fewer of large ones. Therefore in
+-- parts. What has joined leaves before anything that could end the script, or it would join again.
+local MOST, MOST_BYTES = 1000, 2097152
+local part, moved, bytes = 8, 0, 0
 
 local function join(text, keys, headers, ids, from)
   local at = from + keys + headers + ids
@@ -30,11 +30,11 @@ local function join(text, keys, headers, ids, from)
 end
 
 repeat
-  local texts = redis.call('ZRANGE', KEYS[6], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', tostring(PART))
-  local joined = 0
-  local function leave(last)
-    if last > joined then redis.call('ZREM', KEYS[6], unpack(texts, joined + 1, last)) end
-    joined = last
+  local texts = redis.call('ZRANGE', KEYS[6], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', int(part))
+  local joined, last = 0, #texts < part
+  local function leave(upto)
+    if upto > joined then redis.call('ZREM', KEYS[6], unpack(texts, joined + 1, upto)) end
+    joined = upto
   end
   for i, text in ipairs(texts) do
     local keys, headers, ids, from = string.match(text, '^%S+ (%d+) (%d+) (%d+)\n()')
@@ -45,11 +45,12 @@ repeat
       leave(i - 1)
       redis.call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
     end
-    bytes = bytes + #text
+    bytes = bytes + #text + 64
   end
   leave(#texts)
   moved = moved + #texts
-until #texts < PART or moved >= MOST or bytes >= MOST_BYTES
+  part = math.max(1, math.min(100, math.floor((MOST_BYTES - bytes) * moved / bytes)))
+until last or moved >= MOST or bytes >= MOST_BYTES
 
 local function forget(name)
   redis.call('ZREM', KEYS[2], name)
