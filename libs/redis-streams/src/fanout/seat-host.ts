@@ -2,18 +2,13 @@ import type { WireMessage } from '../kernel/room-wire.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { ErrorContext } from '../options.js';
 import type { Seat } from './seat.js';
-import type { Admission } from './standing.js';
+import type { RoomSteps } from './standing.js';
 
 /** What a seat needs of its shard. */
-export interface SeatHost {
+export interface SeatHost extends RoomSteps {
   readonly events: RedisStreamsEvents;
   /** The live session by which the server knows this process. */
   session(): string | undefined;
-  /** Hears the room's channel from then on. */
-  hear(room: string, listener: (text: string) => void): Promise<void>;
-  deafen(room: string): void;
-  join(room: string, sync: boolean): Promise<Admission>;
-  leave(room: string): Promise<void>;
   /** `unanswered`: the room's next message is to be the answer (`passed`). @returns false: this process is no member of the room any more */
   acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean>;
   /** The room shows its next message. */

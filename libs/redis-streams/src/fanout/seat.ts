@@ -5,11 +5,11 @@ import type { ErrorContext } from '../options.js';
 import { sleep } from '../redis/sleep.js';
 import { Answering } from './answering.js';
 import { Changes } from './changes.js';
-import { Occupants } from './occupants.js';
+import { Occupants, type SeatMode } from './occupants.js';
 import { isForbidden } from './refusals.js';
 import type { SeatHost } from './seat-host.js';
 import { Showing, shownMessage, type ShowingHost } from './showing.js';
-import { Standing } from './standing.js';
+import { Standing, type StandingHost } from './standing.js';
 import type { Subscriber, SubscriberHost, ShownMessage } from './subscriber.js';
 import type { EjectedSubscriber } from './types.js';
 
@@ -19,7 +19,7 @@ import type { EjectedSubscriber } from './types.js';
  * A subscriber that was ejected always costs a step out of the room before one in
  * again: the message it failed is then accounted for as not acknowledged, never as acknowledged by nobody.
  */
-export class Seat implements SubscriberHost {
+export class Seat implements SubscriberHost, ShowingHost, StandingHost {
   private readonly standing: Standing;
   private readonly subscribers = new Occupants();
   private joinedAfter = 0;
@@ -27,7 +27,6 @@ export class Seat implements SubscriberHost {
   private current: Showing | undefined;
   private readonly answering = new Answering();
   private readonly changes = new Changes();
-  private readonly showing: ShowingHost;
   /** Why nobody may come in. */
   private refusal: Error | undefined;
 
@@ -35,25 +34,7 @@ export class Seat implements SubscriberHost {
     readonly room: string,
     private readonly host: SeatHost,
   ) {
-    this.showing = {
-      acknowledge: (turn, ejected, again) => this.answering.acknowledge(!again && ejected.length === 0, (unanswered) => host.acknowledge(room, turn, ejected, unanswered)),
-      isCurrent: (showing) => this.current === showing && !this.standing.isClosed,
-      expelled: () => this.expelled(),
-      onError: (error, context) => host.onError(error, context),
-    };
-    this.standing = new Standing({
-      wanted: () => this.subscribers.wanted(),
-      without: () => this.subscribers.without(),
-      hear: () => host.hear(room, (text) => this.heard(text)),
-      deafen: () => host.deafen(room),
-      join: (sync) => host.join(room, sync),
-      leave: () => host.leave(room),
-      arrived: (after, fresh) => this.arrived(after, fresh),
-      heard: (message) => this.shown(message),
-      excused: () => (this.current = undefined),
-      idle: () => host.empty(this),
-      trouble: (error) => this.trouble(error),
-    });
+    this.standing = new Standing(room, host, this);
   }
 
   get events(): RedisStreamsEvents {
@@ -181,14 +162,64 @@ export class Seat implements SubscriberHost {
     this.host.onError(error, context);
   }
 
-  private trouble(error: Error): void {
+  // From what is shown.
+
+  acknowledge(turn: number, ejected: readonly string[], again: boolean): Promise<boolean> {
+    return this.answering.acknowledge(!again && ejected.length === 0, (unanswered) => this.host.acknowledge(this.room, turn, ejected, unanswered));
+  }
+
+  isCurrent(showing: Showing): boolean {
+    return this.current === showing && !this.standing.isClosed;
+  }
+
+  // From its standing. Methods, as all of these: of rooms there are thousands, and a closure for each would be a quarter of one.
+
+  wanted(): SeatMode {
+    return this.subscribers.wanted();
+  }
+
+  without(): SeatMode {
+    return this.subscribers.without();
+  }
+
+  excused(): void {
+    this.current = undefined;
+  }
+
+  idle(): void {
+    this.host.empty(this);
+  }
+
+  trouble(error: Error): void {
     this.host.onError(error, { room: this.room, during: 'joining or leaving' });
     if (!isForbidden(error)) return;
     this.refusal = error;
     this.changes.tell();
   }
 
-  private shown(wire: WireMessage): void {
+  /** Those who wait are in, as far as the process is what they need. */
+  arrived(after?: number, fresh = false): void {
+    const { mode } = this.standing;
+    if (after !== undefined && fresh) {
+      this.joinedAfter = after;
+      this.lastTurn = 0;
+    }
+    for (const subscriber of this.subscribers) {
+      if (subscriber.state !== 'pending' || (subscriber.sync && mode !== 'sync') || mode === 'out') continue;
+      subscriber.after = Math.max(after ?? 0, this.lastTurn);
+      subscriber.state = 'active';
+      this.events.emit('room.joined', { room: this.room, subscriber: subscriber.id });
+      void subscriber.hook('joined', { room: this.room, subscriber: subscriber.id } as never);
+      // Shown while nobody here was in a state to see it, and still owed.
+      const { current } = this;
+      if (!subscriber.sync || !current?.message || current.done || current.waiting.size > 0 || this.standing.isDemoted) continue;
+      current.waiting.add(subscriber);
+      subscriber.show(current.message);
+    }
+    this.changes.tell();
+  }
+
+  shown(wire: WireMessage): void {
     if (this.standing.mode === 'out' || this.host.session() === undefined) return;
     if (wire.turn <= this.lastTurn) {
       // Shown again: by a fetch, or by a second delivery. If all here have acknowledged, the answer was lost.
@@ -208,7 +239,7 @@ export class Seat implements SubscriberHost {
       active.push(subscriber);
       if (subscriber.sync && message) waiting.add(subscriber);
     }
-    const shown = new Showing(this.room, wire.id, wire.turn, message, waiting, this.showing);
+    const shown = new Showing(this.room, wire.id, wire.turn, message, waiting, this);
     this.current = shown;
     if (message) for (const subscriber of active) subscriber.show(message);
     // Here nobody owes anything, so nobody who comes later is to see it.
@@ -280,28 +311,6 @@ export class Seat implements SubscriberHost {
       // Others here have acknowledged, so the process does. Without any, it goes out, which says the opposite, whoever has come since.
       if (current.acknowledged) this.finish(current);
       else this.standing.demote();
-    }
-    this.changes.tell();
-  }
-
-  /** Those who wait are in, as far as the process is what they need. */
-  private arrived(after?: number, fresh = false): void {
-    const { mode } = this.standing;
-    if (after !== undefined && fresh) {
-      this.joinedAfter = after;
-      this.lastTurn = 0;
-    }
-    for (const subscriber of this.subscribers) {
-      if (subscriber.state !== 'pending' || (subscriber.sync && mode !== 'sync') || mode === 'out') continue;
-      subscriber.after = Math.max(after ?? 0, this.lastTurn);
-      subscriber.state = 'active';
-      this.events.emit('room.joined', { room: this.room, subscriber: subscriber.id });
-      void subscriber.hook('joined', { room: this.room, subscriber: subscriber.id } as never);
-      // Shown while nobody here was in a state to see it, and still owed.
-      const { current } = this;
-      if (!subscriber.sync || !current?.message || current.done || current.waiting.size > 0 || this.standing.isDemoted) continue;
-      current.waiting.add(subscriber);
-      subscriber.show(current.message);
     }
     this.changes.tell();
   }

@@ -10,19 +10,26 @@ export interface Admission {
   readonly owed: WireMessage | undefined;
 }
 
+/** The steps into a room and out of it. */
+export interface RoomSteps {
+  /** Hears the room's channel from then on. */
+  hear(room: string, listener: (text: string) => void): Promise<void>;
+  deafen(room: string): void;
+  join(room: string, sync: boolean): Promise<Admission>;
+  leave(room: string): Promise<void>;
+}
+
 export interface StandingHost {
   /** What it shall be. */
   wanted(): SeatMode;
   /** As `wanted`, after a step that takes the process out of what the room waits for. */
   without(): SeatMode;
-  hear(): Promise<void>;
-  deafen(): void;
-  join(sync: boolean): Promise<Admission>;
-  leave(): Promise<void>;
+  /** Of the room's channel. */
+  heard(text: string): void;
   /** The mode is what was wanted; `after`: just changed, and for whom waits here messages begin behind this; `fresh`: it was out before. */
   arrived(after?: number, fresh?: boolean): void;
   /** What was said while a step was under way. */
-  heard(message: WireMessage): void;
+  shown(message: WireMessage): void;
   /** Out of the room's waiting: the current message is nothing to us any more. */
   excused(): void;
   /** Nothing is wanted and nothing is under way. */
@@ -44,9 +51,15 @@ export class Standing {
   private early: WireMessage[] | undefined;
   private settling: Promise<void> | undefined;
   private changed = false;
-  private readonly closed = new AbortController();
+  private closed = false;
+  /** Made for whoever sleeps: of rooms there are thousands. */
+  private sleeping: AbortController | undefined;
 
-  constructor(private readonly host: StandingHost) {}
+  constructor(
+    private readonly room: string,
+    private readonly server: RoomSteps,
+    private readonly host: StandingHost,
+  ) {}
 
   get mode(): SeatMode {
     return this.current;
@@ -58,7 +71,7 @@ export class Standing {
   }
 
   get isClosed(): boolean {
-    return this.closed.signal.aborted;
+    return this.closed;
   }
 
   demote(): void {
@@ -79,7 +92,8 @@ export class Standing {
   }
 
   close(): void {
-    this.closed.abort();
+    this.closed = true;
+    this.sleeping?.abort();
   }
 
   /** Makes the server's view follow. Resolves when it does. */
@@ -104,45 +118,47 @@ export class Standing {
         if (this.isClosed) break;
         host.trouble(error as Error);
         this.changed = true;
-        await sleep(Math.min(RETRY_MS * 2 ** Math.min(failures++, 5), 5_000) * (0.5 + Math.random() / 2), this.closed.signal);
+        this.sleeping = new AbortController();
+        await sleep(Math.min(RETRY_MS * 2 ** Math.min(failures++, 5), 5_000) * (0.5 + Math.random() / 2), this.sleeping.signal);
+        this.sleeping = undefined;
       }
     }
     this.settling = undefined;
     if (this.isClosed || host.wanted() !== 'out') return;
-    if (this.hearing) host.deafen();
+    if (this.hearing) this.server.deafen(this.room);
     this.hearing = false;
     host.idle();
   }
 
   private async step(to: SeatMode): Promise<void> {
-    const { host } = this;
+    const { room, server, host } = this;
     if (to === 'out') {
       // Also when we think that we are out: as a member that nobody here knows of we would hold the room up.
-      if (this.current !== 'out' || this.doubtful) await host.leave();
+      if (this.current !== 'out' || this.doubtful) await server.leave(room);
       this.current = 'out';
       this.leaving = this.doubtful = false;
       return host.excused();
     }
     if (!this.hearing) {
-      await host.hear();
+      await server.hear(room, (text) => host.heard(text));
       this.hearing = true;
     }
     this.early = [];
     this.doubtful = true;
-    const { after, owed } = await host.join(to === 'sync');
+    const { after, owed } = await server.join(room, to === 'sync');
     if (!this.early) return; // the session was lost meanwhile
     if (to === 'async') host.excused();
     const fresh = this.current === 'out';
     this.current = to;
     this.leaving = this.doubtful = false;
     host.arrived(after, fresh);
-    if (owed) host.heard(owed);
+    if (owed) host.shown(owed);
     this.releaseEarly();
   }
 
   private releaseEarly(): void {
     const { early } = this;
     this.early = undefined;
-    for (const message of early ?? []) this.host.heard(message);
+    for (const message of early ?? []) this.host.shown(message);
   }
 }
