@@ -172,4 +172,17 @@ describe('NumberedBatches', () => {
     await Promise.allSettled(all);
     expect(released).toEqual(['plain', 'late']);
   });
+
+  it('a batch whose turn has not come waits for the nearest that is still to be stored: the one before it may have been refused', async () => {
+    let back: (() => void) | undefined;
+    const { send, heads } = world({ slow: [() => new Promise((resolve) => (back = () => resolve('1 stored')))], refused: [new Error('WRONGTYPE')], third: ['GAP', 'GAP'] });
+    const [slow, refused, third] = ['slow', 'refused', 'third'].map((text) => send(text));
+    await expect(refused).rejects.toThrow('WRONGTYPE');
+    await vi.advanceTimersByTimeAsync(1_000);
+    // Once, and once more when the one before it was refused.
+    expect(heads.filter(([sequence]) => sequence === 3)).toHaveLength(2);
+    back!();
+    expect(await slow).toBe('1 stored');
+    expect(await third).toBe('3 stored');
+  });
 });

@@ -134,8 +134,8 @@ export class NumberedBatches<C, R> {
         if (tries === 1) this.script.release(batch.content);
         return answer.split(' ');
       }
-      // Its turn comes when the batch before it has been stored, or given up.
-      await this.flights.find((other) => other.sequence === sequence - 1)?.settled;
+      // Its turn comes when all before it have been stored, or given up: the nearest of them is waited for.
+      await this.flights.findLast((other) => other.sequence < sequence)?.settled;
     }
   }
 
