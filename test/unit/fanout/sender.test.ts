@@ -23,7 +23,7 @@ describe('sends that wait for acknowledgements', () => {
       forgetOutcomes: () => Promise.resolve(),
       retire: () => Promise.resolve(),
     };
-    const sender = new RoomSender({ store: store as never, listen: () => Promise.resolve(), tend: () => undefined });
+    const sender = new RoomSender({ store: store as never, listen: () => Promise.resolve(), tend: () => undefined, onError: () => undefined });
     const sent = Array.from({ length: SENT }, (_, n) => sender.sendAwaited({ room: `room ${n % 2}`, priority: 0, payload: '1', awaited: true }, undefined));
     await vi.advanceTimersByTimeAsync(20_000);
     expect(most).toBe(1);

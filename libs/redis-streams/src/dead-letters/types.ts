@@ -92,7 +92,7 @@ export interface ReplayOptions extends DeadLetterWork {
 /**
  * Why a letter stayed where it was. `gone`: there is none of that id (any more). `already-open`: its stream is announced or owned.
  * `full`: no room for another message where it came from. `no-group`: the group it is for is not there (any more), and others would pass over it. `unreadable`: it says too little to be put back. `unusable`: the
- * partition's key holds no stream.
+ * partition's key holds no stream, or a key of the room is something else.
  */
 export type ReplaySkipReason = 'gone' | 'already-open' | 'full' | 'no-group' | 'unreadable' | 'unusable';
 

@@ -118,7 +118,7 @@ export class FanoutClient {
     return stateOf(room, await (await this.shardOf(room)).store.state(room));
   }
 
-  /** Ends a room: everybody in it is told, what waits is dropped. @returns how many messages were dropped */
+  /** Ends a room: everybody in it is told, what waits is dropped. @returns how many messages were dropped @throws ConnectionError when a key of it is something else */
   async remove(room: string): Promise<number> {
     return (await this.shardOf(room)).store.remove(room);
   }

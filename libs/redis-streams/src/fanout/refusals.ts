@@ -12,6 +12,12 @@ export function refusalOf(answer: string, state: string): ConnectionError | unde
   return undefined;
 }
 
+/** That outcomes are not to be had, because their key is something else. @throws what is no such error */
+export function unaskable(error: unknown, key: string): ConnectionError {
+  if (!(error instanceof Error) || !error.message.includes('WRONGTYPE')) throw error;
+  return new ConnectionError(`WRONGTYPE the key "${key}" is nothing that this library has written: whether a room's message was acknowledged is told once, and cannot be asked for`);
+}
+
 /** Whether it is a right that is missing: nothing that passes by itself. */
 export function isForbidden(error: unknown): error is ConnectionError {
   return error instanceof ConnectionError && error.message.includes(NOPERM);

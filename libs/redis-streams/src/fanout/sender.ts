@@ -21,12 +21,15 @@ export interface SenderHost {
   listen(channel: string, heard: (text: string) => void): Promise<void>;
   /** Takes care that dead subscribers are ejected, also when no member of the shard is alive. */
   tend(): void;
+  onError(error: Error, room: string): void;
 }
 
 interface Waiting {
   readonly room: string;
   readonly id: string;
   readonly since: number;
+  /** When it was found over, and its outcome not to be asked for: the word of it may be on the way. */
+  over?: number;
   resolve(outcome: AckedRoomMessage): void;
   reject(error: Error): void;
 }
@@ -41,6 +44,8 @@ export class RoomSender {
   private readonly early = new Map<string, AckedRoomMessage>();
   /** Not waited for any more: their outcome is only to be forgotten. */
   private readonly abandoned = new Set<string>();
+  /** Rooms whose outcomes cannot be asked for, which was told. */
+  private readonly unaskable = new Set<string>();
   private readonly forget = new Map<string, string[]>();
   private listening: Promise<void> | undefined;
   private check: NodeJS.Timeout | undefined;
@@ -172,10 +177,40 @@ export class RoomSender {
       else old.set(room, [id]);
     }
     if (old.size > 0) this.host.tend();
+    if (this.waiting.size === 0) this.unaskable.clear();
     for (const [room, ids] of old) {
-      for (let i = 0; i < ids.length; i += ASKED) for (const outcome of await this.host.store.outcomes(room, ids.slice(i, i + ASKED))) this.settle(outcome);
+      for (let i = 0; i < ids.length; i += ASKED) {
+        const outcomes = await this.host.store.outcomes(room, ids.slice(i, i + ASKED));
+        if (outcomes instanceof Error) {
+          await this.giveUp(room, ids, outcomes);
+          break;
+        }
+        this.unaskable.delete(room);
+        for (const outcome of outcomes) this.settle(outcome);
+      }
     }
     await this.tidy();
+  }
+
+  /** A word that was missed does not come again: what is over, and stays untold, is waited for in vain. */
+  private async giveUp(room: string, ids: readonly string[], error: Error): Promise<void> {
+    if (!this.unaskable.has(room)) {
+      this.unaskable.add(room);
+      this.host.onError(error, room);
+    }
+    // Nor can be seen where the rest of the room is something else too; whoever looks after it tells of that.
+    const state = await this.host.store.state(room).catch(() => undefined);
+    // Which of them wait, the server does not say by id.
+    if (!state || state.waiting > 0) return;
+    for (const id of ids) {
+      const key = keyOf(room, id);
+      const waits = this.waiting.get(key);
+      if (!waits || state.current?.message.id === id) continue;
+      waits.over ??= performance.now();
+      if (performance.now() - waits.over < CHECK_MS / 2) continue;
+      this.abandon(key);
+      waits.reject(error);
+    }
   }
 
   private async tidy(): Promise<void> {

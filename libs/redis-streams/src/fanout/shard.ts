@@ -72,6 +72,7 @@ export class FanoutShard implements SeatHost {
       store: this.store,
       listen: (channel, heard) => this.channels().join(channel, heard),
       tend: () => this.membership === undefined && this.caretaker.look(),
+      onError: (error, room) => context.onError(error, { room, during: `asking for outcomes in ${this.scope}` }),
     });
     this.caretaker = new Caretaker(this.store, options, context.session, {
       events: context.events,

@@ -6,7 +6,7 @@ import type { RedisConnection } from '../redis/connection.js';
 import type { ScriptName } from '../redis/script-runner.js';
 import { bulk } from '../redis/wire.js';
 import type { ResolvedFanout } from './options.js';
-import { refusalOf } from './refusals.js';
+import { refusalOf, unaskable } from './refusals.js';
 import type { Admission } from './standing.js';
 
 /** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
@@ -178,7 +178,10 @@ export class RoomStore {
   }
 
   async remove(room: string): Promise<number> {
-    return Number(await this.run('fanout-remove', [], [room], []));
+    const answer = await this.run('fanout-remove', [], [room], []);
+    const refusal = refusalOf(String(answer), this.channel(room));
+    if (refusal) throw refusal;
+    return Number(answer);
   }
 
   async state(room: string): Promise<RawState> {
@@ -201,14 +204,17 @@ export class RoomStore {
     return rows.map(([text, priority]) => waitingMessage(text, Number(priority), 0)).filter((message) => message !== undefined);
   }
 
-  /** Of these messages those whose outcome is known. */
-  async outcomes(room: string, ids: readonly string[]): Promise<Outcome[]> {
-    const texts = (await this.redis.commands.call('HMGET', [roomKeys(this.options.namespace, this.shard, room).outcomes, ...ids])) as ReadonlyArray<string | null>;
-    return texts.flatMap((text, i) => (text === null ? undefined : parseOutcome(`${ids[i]!} ${text}\n${room}`)) ?? []);
+  /** Of these messages those whose outcome is known, or why it cannot be asked for: the key is something else. */
+  async outcomes(room: string, ids: readonly string[]): Promise<Outcome[] | ConnectionError> {
+    const key = this.outcomesKey(room);
+    const texts = await this.redis.commands.call('HMGET', [key, ...ids]).then((reply) => reply as ReadonlyArray<string | null>, (error: unknown) => unaskable(error, key));
+    return texts instanceof Error ? texts : texts.flatMap((text, i) => (text === null ? undefined : parseOutcome(`${ids[i]!} ${text}\n${room}`)) ?? []);
   }
 
   async forgetOutcomes(room: string, ids: readonly string[]): Promise<void> {
-    await this.redis.commands.call('HDEL', [roomKeys(this.options.namespace, this.shard, room).outcomes, ...ids]);
+    const key = this.outcomesKey(room);
+    // In something else there are none.
+    await this.redis.commands.call('HDEL', [key, ...ids]).catch((error: unknown) => unaskable(error, key));
   }
 
   async roomCount(): Promise<number> {
@@ -238,6 +244,10 @@ export class RoomStore {
     const keys = [current, backlogs, dead, all, ...own];
     for (const room of rooms) keys.push(...this.roomKeys(room));
     return this.redis.scripts.run(script, keys, [this.rules, ...args]);
+  }
+
+  private outcomesKey(room: string): string {
+    return roomKeys(this.options.namespace, this.shard, room).outcomes;
   }
 
   private roomKeys(room: string): readonly string[] {

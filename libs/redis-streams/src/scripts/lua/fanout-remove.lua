@@ -2,10 +2,13 @@
 -- Ends a room on purpose: members are told, what waits is dropped, and senders that wait hear that nobody acknowledged.
 -- Is given the rules of the rooms, as include/room.lua wants them.
 -- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 state  6 backlog  7 outcomes
--- Reply how many messages were dropped
+-- Reply how many messages were dropped | "foreign <key>": it is something else, and the room stays as it is
 local FIRST_ROOM = 5
 --@include clock
 --@include room
+--@include sound
+local key = foreign(1)
+if key then return 'foreign ' .. key end
 local room = load_room(1)
 local dropped = redis.call('ZRANGE', room.backlog, '0', '-1')
 for _, text in ipairs(dropped) do
