@@ -15,8 +15,8 @@ if not live(KEYS[2], session) then return { 'LOST' } end
 
 -- Delayed messages, in the order of their times: so many that the call is hardly felt, so fewer of large ones. Therefore in
 -- parts. What has joined leaves before anything that could end the script, or it would join again.
-local MOST, MOST_BYTES = 1000, 2097152
-local part, moved, bytes = 8, 0, 0
+local MOST, MOST_BYTES = 800, 1048576
+local part, moved, bytes = 1, 0, 0
 
 local function join(text, keys, headers, ids, from)
   local at = from + keys + headers + ids
@@ -153,7 +153,7 @@ local function first_after(key, later)
   if due and (next_due < 0 or due < next_due) then next_due = due end
 end
 first_after(KEYS[4], 0)
-first_after(KEYS[6], first and 0 or 8 + now_us % (peers * 6000) / 1000)
+first_after(KEYS[6], first and 0 or 4 + now_us % (peers * 4000) / 1000)
 if redis.call('ZCOUNT', KEYS[6], '-inf', int(now_ms)) > 0 then next_due = 0 end
 if want > 0 and redis.call('ZCOUNT', KEYS[4], '-inf', int(now_ms)) > 0 then next_due = 0 end
 local next_peer = -1
