@@ -32,7 +32,7 @@ function contender(name: string, rooms: number, windowMs: number): Contender {
         await joinRooms(worker, from, to);
         for (let room = from; room < to; room += AT_ONCE) {
           const some = Array.from({ length: Math.min(AT_ONCE, to - room) }, (_, i) => `idle-${room + i}`);
-          for (let n = 0; n < 2; n++) await Promise.all(some.map((name) => sender.fanout().send(name, { n }, { await: 'acked' })));
+          for (let n = 0; n < 2; n++) await Promise.all(some.map((each) => sender.fanout().send(each, { n }, { await: 'acked' })));
         }
       };
       const first = Math.min(rooms, WARM_UP);
