@@ -59,6 +59,13 @@ function owingOf(members: readonly Stay[], deaths: ReadonlyMap<string, Death>, p
   });
 }
 
+/** What whoever looks into it wants to know first. */
+function story(turn: Turn, lastAck: number, culprits: readonly Owing[], silent: number, members: number): string {
+  const after = (at: number): string => `${(at - turn.at).toFixed(0)} ms`;
+  const deaths = new Map(culprits.map(({ death }) => [death.label, `${death.label} died after ${after(death.at)}, its time was over after ${after(death.latest)}`]));
+  return `over ${[...deaths.values()].join(' and ')}; the last acknowledgement came after ${after(lastAck)}, none of ${silent} of ${members}; it went on after ${after(turn.nextAt)}`;
+}
+
 /** Why a room waited wherever it did. There was always a next message, unless `sentAt` says otherwise. */
 export function addStalls(room: string, { turns }: Timeline, stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, inRoom: (label: string) => boolean, rules: Rules, idleMs: number, to: Stalls): void {
   const here = [...deaths.values()].filter(({ label }) => inRoom(label));
@@ -96,7 +103,7 @@ export function addStalls(room: string, { turns }: Timeline, stays: readonly Sta
       if (!deserted && (slow.length > 0 ? overdue : nextAt - since) > idleMs) to.unexplained.push(`${room}: ${(nextAt - lastAck).toFixed(0)} ms after ${turn.id}`);
       continue;
     }
-    const where = `${room} behind ${turn.id}, over ${culprits.map(({ death: { label } }) => label).join(' ')}`;
+    const where = `${room} behind ${turn.id}, ${story(turn, lastAck, culprits, members.filter(({ acked }) => !((acked.get(place) ?? Infinity) <= nextAt)).length, members.length)}`;
     if (overdue > to.overdueMs) [to.overdueMs, to.whereOverdue] = [overdue, where];
     if (deserted || slow.length > 0) continue; // from the death on it waited for others too
     to.count++;

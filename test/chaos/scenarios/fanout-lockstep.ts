@@ -34,14 +34,14 @@ function plan(rooms: readonly string[], mixed: ReadonlySet<string>, rng: Rng): P
 export const fanoutLockstep: Scenario = {
   name: 'fanout-lockstep',
   about: '50 rooms x 8 subscribers x 1,000 messages, wrong acks, joins and leaves; one process killed every 500 ms, others stopped: in lock-step, nothing lost',
-  takesSeconds: 120,
+  takesSeconds: 200,
   run: (context) => {
     const { short, rng, say } = context;
     const mischief = { acks: 100, stalls: 0.3, throws: 2, churn: true };
     return FanoutWorld.with(context, { rooms: short ? 12 : 50, ttlMs: TTL_MS, ackTimeoutMs: ACK_TIMEOUT_MS, mischief, spares: SPARES }, async (world) => {
       const mixed = new Set(world.rooms.filter((_, i) => i % MIXED === MIXED - 1));
       await Promise.all(plan(world.rooms, mixed, rng).map((places) => world.spawn(places)));
-      const seconds = context.seconds ?? (short ? 4 : 240);
+      const seconds = context.seconds ?? (short ? 4 : 420);
       const startedAt = performance.now();
       const load = new RoomLoad(world, { perRoom: short || context.seconds !== undefined ? Infinity : PER_ROOM, forMs: seconds * 1_000, rng: rng.fork(), mixed });
       let sent = false;
