@@ -60,15 +60,17 @@ function owingOf(members: readonly Stay[], deaths: ReadonlyMap<string, Death>, p
 }
 
 /** What whoever looks into it wants to know first. */
-function story(turn: Turn, lastAck: number, culprits: readonly Owing[], silent: number, members: number): string {
+function story(turn: Turn, lastAck: number, culprits: readonly Owing[]): string {
   const after = (at: number): string => `${(at - turn.at).toFixed(0)} ms`;
   const deaths = new Map(culprits.map(({ death }) => [death.label, `${death.label} died after ${after(death.at)}, its time was over after ${after(death.latest)}`]));
-  return `over ${[...deaths.values()].join(' and ')}; the last acknowledgement came after ${after(lastAck)}, none of ${silent} of ${members}; it went on after ${after(turn.nextAt)}`;
+  return `over ${[...deaths.values()].join(' and ')}; the last acknowledgement came after ${after(lastAck)}; it went on after ${after(turn.nextAt)}`;
 }
 
 /** Why a room waited wherever it did. There was always a next message, unless `sentAt` says otherwise. */
 export function addStalls(room: string, { turns }: Timeline, stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, inRoom: (label: string) => boolean, rules: Rules, idleMs: number, to: Stalls): void {
-  const here = [...deaths.values()].filter(({ label }) => inRoom(label));
+  // Killed before they wrote down that they were in, if they were.
+  const known = new Set(stays.map(({ session }) => session));
+  const here = [...deaths].flatMap(([session, death]) => (inRoom(death.label) && !known.has(session) ? [death] : []));
   for (let place = 0; place + 1 < turns.length; place++) {
     const turn = turns[place]!;
     const { nextAt } = turn;
@@ -81,9 +83,8 @@ export function addStalls(room: string, { turns }: Timeline, stays: readonly Sta
     if (nextAt - lastAck < PROMPT_MS) continue; // it waited for one that was slow
     const slow = members.filter((stay) => stay.shown.has(place) && (stay.acked.get(place) ?? Infinity) > nextAt && rules.deadFrom(stay.session) > nextAt && timedOut(stay, place, turn, rules));
     const owing = owingOf(members, deaths, place, turn, rules);
-    // One may have been in, and not have come to write that down.
-    const others = here.filter(({ at, latest }) => at <= nextAt && latest >= turn.at).map((death): Owing => ({ death, wait: { from: Math.max(turn.at, death.at), until: death.latest } }));
-    const culprits = owing.length > 0 || slow.length > 0 ? owing : others;
+    const others = here.filter(({ at, latest }) => at <= nextAt && latest >= turn.at).map((death): Owing => ({ death, wait: { from: turn.at, until: death.latest } }));
+    const culprits = [...owing, ...others];
     const waits: Wait[] = [
       { from: turn.at, until: lastAck },
       ...slow.map(({ shown }) => ({ from: turn.at, until: Math.min(shown.get(place)! + rules.ackTimeoutMs, turn.at + rules.roomTimeoutMs) })),
@@ -103,7 +104,7 @@ export function addStalls(room: string, { turns }: Timeline, stays: readonly Sta
       if (!deserted && (slow.length > 0 ? overdue : nextAt - since) > idleMs) to.unexplained.push(`${room}: ${(nextAt - lastAck).toFixed(0)} ms after ${turn.id}`);
       continue;
     }
-    const where = `${room} behind ${turn.id}, ${story(turn, lastAck, culprits, members.filter(({ acked }) => !((acked.get(place) ?? Infinity) <= nextAt)).length, members.length)}`;
+    const where = `${room} behind ${turn.id}, ${story(turn, lastAck, culprits)}`;
     if (overdue > to.overdueMs) [to.overdueMs, to.whereOverdue] = [overdue, where];
     if (deserted || slow.length > 0) continue; // from the death on it waited for others too
     to.count++;
