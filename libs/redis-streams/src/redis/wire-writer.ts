@@ -27,7 +27,6 @@ export class WireWriter implements WireArguments {
   /** Where these begin: what is in front of it is kept for the head. */
   private readonly start: number;
   private end: number;
-  private headed = false;
   /** How often it was asked for, to be sent. */
   private copies = 0;
 
@@ -89,10 +88,8 @@ export class WireWriter implements WireArguments {
   behind(head: string): Buffer {
     const { room, start, buffer } = this;
     const length = Buffer.byteLength(head);
-    this.copies++;
     room.took(length, this.end - start);
-    if (this.headed || length > start) return Buffer.concat([Buffer.from(head), this.bytes]);
-    this.headed = true;
+    if (this.copies++ > 0 || length > start) return Buffer.concat([Buffer.from(head), this.bytes]);
     buffer.write(head, start - length);
     return buffer.subarray(start - length, this.end);
   }
