@@ -57,6 +57,7 @@ export function judge(evidence: Evidence): Judgement {
   const { ackTimeoutMs, roomTimeoutMs, stallAllowedMs, overdueAllowedMs, idleAllowedMs } = evidence;
   const rules: Rules = { deadFrom: (session) => deaths.get(session)?.deadline ?? Infinity, stoppedFrom: (session) => deaths.get(session)?.at ?? Infinity, ackTimeoutMs, roomTimeoutMs };
   const counts = { shown: 0, acked: 0, released: 0, redelivered: 0, retried: 0, stays: 0, silent: deaths.size - evidence.deaths.size, latestMs: 0 };
+  const scopes = new Map(evidence.entries.flatMap(({ kind, detail }) => (kind === 'session' ? [scopeOf(detail)] : [])));
   const ejected: Record<string, number> = {};
   for (const { kind, detail } of evidence.entries) if (kind === 'out') ejected[detail] = (ejected[detail] ?? 0) + 1;
   for (const [room, subs] of byRoom(evidence.entries)) {
@@ -91,8 +92,7 @@ export function judge(evidence: Evidence): Judgement {
       if (before && !evidence.mixed.has(room) && Number(turn.id) < Number(before.id)) found.add('inversions', `${room}: ${turn.id} went out after ${before.id}`);
       if (turn.redelivery > 0) for (const text of acknowledgedBefore(timeline, turn.id, turn.redelivery, stays, rules)) found.add('redeliveredThoughAcked', `${room}: ${text}`);
     });
-    const labels = new Set([...subs.keys()].map(labelOf));
-    addStalls(room, timeline, stays, deaths, (label) => labels.has(label), rules, idleAllowedMs, stalls);
+    addStalls({ room, timeline, stays: stays.filter(({ sync }) => sync), deaths: deathsIn([...subs.keys()], stays, deaths, scopes) }, rules, idleAllowedMs, stalls);
     for (const id of evidence.sent.get(room) ?? []) if (!seen.has(id)) found.add('lost', `${room}: ${id}${timeline.placeOf(id, 0) < 0 ? ', which never went out' : ''}`);
   }
   const breaches = found.breaches();
@@ -112,6 +112,15 @@ export function judge(evidence: Evidence): Judgement {
   };
 }
 
+const scopeOf = (detail: string): [session: string, scope: string] => [detail.slice(0, detail.indexOf(' ')), detail.slice(detail.indexOf(' ') + 1)];
+
+/** Deaths of processes with these subscribers, without their sessions elsewhere than in their room's shard. */
+function deathsIn(subs: readonly string[], stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, scopes: ReadonlyMap<string, string>): Map<string, Death> {
+  const labels = new Set(subs.map(labelOf));
+  const here = stays.map(({ session }) => scopes.get(session)).find((scope) => scope !== undefined);
+  return new Map([...deaths].filter(([session, { label }]) => labels.has(label) && (scopes.get(session) ?? here) === here));
+}
+
 /** room -> subscriber -> its entries */
 function byRoom(entries: readonly Entry[]): Map<string, Map<string, Entry[]>> {
   const rooms = new Map<string, Map<string, Entry[]>>();
@@ -129,10 +138,11 @@ function byRoom(entries: readonly Entry[]): Map<string, Map<string, Entry[]>> {
 function acknowledgedBefore(timeline: Timeline, id: string, redelivery: number, stays: readonly Stay[], rules: Rules): string[] {
   const before = timeline.placeOf(id, redelivery - 1);
   const againAt = timeline.turns[timeline.placeOf(id, redelivery)]!.at;
-  return stays.flatMap(({ sub, sync, session, shown, acked }) => {
+  return stays.flatMap(({ sub, sync, session, until, stopping, shown, acked }) => {
     const shownAt = shown.get(before) ?? Infinity;
     const ackedAt = acked.get(before) ?? Infinity;
-    const counts = sync && ackedAt < shownAt + rules.ackTimeoutMs - 200 && ackedAt < againAt - 500 && rules.deadFrom(session) > againAt;
+    // One that was about to leave by then may have been out before it was heard. A stop waits until it is.
+    const counts = sync && (ackedAt < until || stopping === true) && ackedAt < shownAt + rules.ackTimeoutMs - 200 && ackedAt < againAt - 500 && rules.deadFrom(session) > againAt;
     return counts ? [`${id} again ${(againAt - ackedAt).toFixed(0)} ms after ${sub} had acknowledged it`] : [];
   });
 }

@@ -13,12 +13,12 @@ export interface Rules {
 }
 
 /** Timers fire a little early, and the workers' clocks count whole milliseconds. */
-const CLOCK_MS = 3;
+export const CLOCK_MS = 3;
 
 /** The room need not have waited for this subscriber until the next turn, because it was too late. */
-export function timedOut(stay: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules): boolean {
+function timedOut(stay: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules, by = turn.nextAt): boolean {
   const shownAt = stay.shown.get(place);
-  return (shownAt !== undefined && shownAt + ackTimeoutMs - CLOCK_MS <= turn.nextAt) || turn.at + roomTimeoutMs - CLOCK_MS <= turn.nextAt;
+  return (shownAt !== undefined && shownAt + ackTimeoutMs - CLOCK_MS <= by) || turn.at + roomTimeoutMs - CLOCK_MS <= by;
 }
 
 /** Ejected because the room's time was over, which the room's server or the process itself notices. */
@@ -51,6 +51,7 @@ export function checkStay(stay: Stay, { turns }: Timeline, first: number, rules:
     if (dead <= turn.nextAt) break;
     if (turn.nextAt > stay.until) {
       const outOfTime = stay.ejectedFor !== undefined && OUT_OF_TIME.has(stay.ejectedFor) && turn.at < stay.until;
+      if (outOfTime && dead > stay.until && !timedOut(stay, place, turn, rules, stay.until)) found.add('violations', `${room}: ${stay.sub} was ejected over ${turn.id} (${stay.ejectedFor}) ${(stay.until - turn.at).toFixed(0)} ms after it went out, before its time was over`);
       if (outOfTime && neverShown(stay, place, turn, rules)) found.add('lostForLive', `${room}: ${stay.sub} was ejected over ${turn.id} (${stay.ejectedFor}), and it was never shown to it`);
       break;
     }

@@ -9,7 +9,7 @@ export type Standing = 'owed' | 'taken' | 'over';
 /** The connection could not be had, or ended: that says nothing about what was sent. */
 export function isOfConnection(error: unknown): boolean {
   if (!(error instanceof Error) || error.name === 'ReplyError') return false;
-  return 'syscall' in error || ['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError'].includes(error.name) || error.message.startsWith('Connection is closed');
+  return 'syscall' in error || ['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'AbortError'].includes(error.name) || /^(Connection is closed|None of startup nodes)/.test(error.message);
 }
 
 /** The library's room store over a bare connection, without any of its client's own fences. */

@@ -6,7 +6,7 @@
  *  lost     a session ended against its will; detail: session
  *  in       a subscriber is in its room, from the next message on; detail: sync | async, session
  *  out      it was ejected; detail: why
- *  leaving  written, and known to be in the ledger, before it says that it leaves
+ *  leaving  written, and known to be in the ledger, before it says that it leaves; detail: leave | stop, which waits for its handler
  *  shown    its handler was called; detail: attempt
  *  acked    written, and known to be in the ledger, before the library is told
  */

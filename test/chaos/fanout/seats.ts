@@ -29,7 +29,7 @@ export class Seats {
       await sleep(rng.int(300, 900));
       if (this.ending || this.occupied.length === 0) return;
       const [seat] = this.occupied.splice(rng.int(0, this.occupied.length - 1), 1) as [Occupied];
-      await this.say(seat);
+      await this.say(seat, 'leave');
       await seat.subscription.leave();
       deeds.leaves++;
       if (rng.chance(0.5)) await sleep(rng.int(1, 200));
@@ -43,11 +43,11 @@ export class Seats {
   async end(): Promise<void> {
     this.ending = true;
     await this.joining?.catch(() => undefined);
-    await Promise.all(this.occupied.map((seat) => this.say(seat)));
+    await Promise.all(this.occupied.map((seat) => this.say(seat, 'stop')));
   }
 
-  private say({ sub, place: { room } }: Occupied): Promise<void> {
-    return this.desk.ledger.note({ kind: 'leaving', at: this.desk.now(), sub, room, id: '-', redelivery: 0, detail: '-' });
+  private say({ sub, place: { room } }: Occupied, how: 'leave' | 'stop'): Promise<void> {
+    return this.desk.ledger.note({ kind: 'leaving', at: this.desk.now(), sub, room, id: '-', redelivery: 0, detail: how });
   }
 
   private async join(place: Place, sync: boolean): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Death } from './deaths.js';
-import { timedOut, type Rules } from './lockstep.js';
+import { CLOCK_MS, type Rules } from './lockstep.js';
 import type { Stay } from './stays.js';
 import type { Timeline, Turn } from './timeline.js';
 
@@ -20,10 +20,10 @@ export interface Stalls {
 
 /** Shorter pauses are nobody's. */
 const IDLE_MS = 1_000;
-/** What was acknowledged so shortly before the end may not have reached the server. */
+/** What was said so shortly before the end may not have reached the server. */
 const IN_FLIGHT_MS = 200;
-/** So soon after a deadline the dead are out. */
-const EJECTED_MS = 500;
+/** So soon after a deadline the dead are out; so much later than it came in a subscriber says so. */
+const LATE_MS = 500;
 /** So soon after the last acknowledgement the room goes on. */
 const PROMPT_MS = 300;
 
@@ -46,67 +46,97 @@ export function overdueOf(waits: readonly Wait[], since: number, nextAt: number)
   return Math.max(longest, nextAt - excused);
 }
 
+/** When a message's time was over for this subscriber. */
+function timeOf({ shown }: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules): number {
+  return Math.min((shown.get(place) ?? Infinity) + ackTimeoutMs, turn.at + roomTimeoutMs);
+}
+
+/** When it had said its last word about a message: it had acknowledged, or left while its handler was at work. */
+function lastWordOf({ acked, shown, until, stopping, ejectedFor }: Stay, place: number): number {
+  const ackedAt = acked.get(place) ?? Infinity;
+  if (!shown.has(place) || stopping === true) return ackedAt;
+  return Math.min(until, ejectedFor === undefined || ackedAt < until ? ackedAt : Infinity);
+}
+
 interface Owing { readonly death: Death; readonly wait: Wait }
 
 /** Dead ones that owed the message when they died. */
-function owingOf(members: readonly Stay[], deaths: ReadonlyMap<string, Death>, place: number, turn: Turn, { roomTimeoutMs }: Rules): Owing[] {
-  return members.flatMap((stay) => {
+function owingOf(stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, place: number, turn: Turn, rules: Rules): Owing[] {
+  return stays.flatMap((stay) => {
     const death = deaths.get(stay.session);
-    if (!death || death.at > turn.nextAt || death.latest <= turn.at - EJECTED_MS || (stay.acked.get(place) ?? Infinity) <= death.at - IN_FLIGHT_MS) return [];
+    const shownAt = stay.shown.get(place);
+    if (!death || death.at > turn.nextAt || death.latest <= turn.at - LATE_MS || lastWordOf(stay, place) <= death.at - IN_FLIGHT_MS) return [];
+    // Who comes while it is shown owes nothing.
+    if (shownAt === undefined && stay.from > turn.at + LATE_MS && stay.from < death.at) return [];
+    const gone = stay.stopping === true && shownAt !== undefined ? timeOf(stay, place, turn, rules) : stay.until;
+    if (gone + IN_FLIGHT_MS <= Math.max(turn.at, death.at)) return [];
     // One that lives shows at once what goes out: as long as it did not, nobody waited for its handler.
-    const from = stay.shown.has(place) ? turn.at : Math.max(turn.at, death.at);
-    return [{ death, wait: { from, until: Math.min(death.latest, turn.at + roomTimeoutMs) } }];
+    const from = shownAt === undefined ? Math.max(turn.at, death.at) : turn.at;
+    return [{ death, wait: { from, until: Math.min(death.latest, turn.at + rules.roomTimeoutMs) } }];
   });
 }
 
 /** What whoever looks into it wants to know first. */
-function story(turn: Turn, lastAck: number, culprits: readonly Owing[]): string {
+function story(turn: Turn, lastWord: number, culprits: readonly Owing[]): string {
   const after = (at: number): string => `${(at - turn.at).toFixed(0)} ms`;
   const deaths = new Map(culprits.map(({ death }) => [death.label, `${death.label} died after ${after(death.at)}, its time was over after ${after(death.latest)}`]));
-  return `over ${[...deaths.values()].join(' and ')}; the last acknowledgement came after ${after(lastAck)}; it went on after ${after(turn.nextAt)}`;
+  return `over ${[...deaths.values()].join(' and ')}; the last word of a live one came after ${after(lastWord)}; it went on after ${after(turn.nextAt)}`;
+}
+
+/** Times in which nobody was there. */
+function desertedTimes(stays: readonly Stay[], { at, nextAt }: Turn, rules: Rules): Wait[] {
+  const there = stays.map(({ session, from, until }) => ({ from, until: Math.min(until, rules.deadFrom(session)) })).filter(({ from, until }) => from < until).toSorted((a, b) => a.from - b.from);
+  const empty: Wait[] = [];
+  let from = at;
+  for (const each of [...there, { from: nextAt, until: nextAt }]) {
+    if (each.from > from && from < nextAt) empty.push({ from, until: Math.min(each.from, nextAt) });
+    from = Math.max(from, each.until);
+  }
+  return empty;
+}
+
+/** Of one room. */
+export interface RoomStory {
+  readonly room: string;
+  readonly timeline: Timeline;
+  /** Of its sync subscribers. */
+  readonly stays: readonly Stay[];
+  /** Session -> its death, of processes with subscribers here and sessions in the room's shard. */
+  readonly deaths: ReadonlyMap<string, Death>;
 }
 
 /** Why a room waited wherever it did. There was always a next message, unless `sentAt` says otherwise. */
-export function addStalls(room: string, { turns }: Timeline, stays: readonly Stay[], deaths: ReadonlyMap<string, Death>, inRoom: (label: string) => boolean, rules: Rules, idleMs: number, to: Stalls): void {
+export function addStalls({ room, timeline: { turns }, stays, deaths }: RoomStory, rules: Rules, idleMs: number, to: Stalls): void {
   // Killed before they wrote down that they were in, if they were.
   const known = new Set(stays.map(({ session }) => session));
-  const here = [...deaths].flatMap(([session, death]) => (inRoom(death.label) && !known.has(session) ? [death] : []));
+  const unknown = [...deaths].flatMap(([session, death]) => (known.has(session) ? [] : [death]));
   for (let place = 0; place + 1 < turns.length; place++) {
     const turn = turns[place]!;
     const { nextAt } = turn;
     const since = Math.max(turn.at, turns[place + 1]!.sentAt);
     if (nextAt - since < IDLE_MS) continue;
-    const members = stays.filter(({ from, until, sync }) => sync && from < nextAt && until > turn.at);
     // What a stopped process says when it is continued is heard by nobody.
-    const inTime = ({ acked, session }: Stay): number[] => [acked.get(place) ?? Infinity].filter((on) => on <= nextAt && on < rules.deadFrom(session));
-    const lastAck = Math.max(turn.at, ...members.flatMap(inTime));
-    if (nextAt - lastAck < PROMPT_MS) continue; // it waited for one that was slow
-    const slow = members.filter((stay) => stay.shown.has(place) && (stay.acked.get(place) ?? Infinity) > nextAt && rules.deadFrom(stay.session) > nextAt && timedOut(stay, place, turn, rules));
-    const owing = owingOf(members, deaths, place, turn, rules);
-    const others = here.filter(({ at, latest }) => at <= nextAt && latest >= turn.at).map((death): Owing => ({ death, wait: { from: turn.at, until: death.latest } }));
-    const culprits = [...owing, ...others];
-    const waits: Wait[] = [
-      { from: turn.at, until: lastAck },
-      ...slow.map(({ shown }) => ({ from: turn.at, until: Math.min(shown.get(place)! + rules.ackTimeoutMs, turn.at + rules.roomTimeoutMs) })),
-      ...culprits.map(({ wait }) => wait),
+    const handled = stays.filter(({ session, shown }) => shown.has(place) && shown.get(place)! < rules.deadFrom(session)).map((stay) => {
+      const word = lastWordOf(stay, place);
+      const time = timeOf(stay, place, turn, rules);
+      return { late: time < word, wait: { from: stay.shown.get(place)!, until: Math.min(word, time) }, dead: rules.deadFrom(stay.session) };
+    }).filter(({ wait, dead }) => wait.until <= nextAt + CLOCK_MS && wait.until < dead);
+    const lastWord = Math.max(turn.at, ...handled.map(({ wait }) => wait.until));
+    const culprits = [
+      ...owingOf(stays, deaths, place, turn, rules),
+      ...unknown.filter(({ at, latest }) => at <= nextAt && latest >= turn.at).map((death): Owing => ({ death, wait: { from: Math.max(turn.at, death.at), until: death.latest } })),
     ];
-    const live = stays.filter(({ from, until, session, sync }) => sync && from < nextAt && until > nextAt && rules.deadFrom(session) > nextAt);
-    const over = Math.max(...waits.map(({ until }) => until));
-    const cameAt = Math.min(...live.map(({ from }) => from));
-    // Nobody was left: the next message waited for one to come.
-    const deserted = !(cameAt < (culprits.length + slow.length > 0 ? over : nextAt - IDLE_MS));
-    if (deserted) {
-      to.deserted++;
-      waits.push({ from: over, until: Math.min(cameAt, nextAt) });
-    }
-    const overdue = overdueOf(waits, since, nextAt);
+    const deserted = desertedTimes(stays, turn, rules);
+    const overdue = overdueOf([...handled, ...culprits].map(({ wait }) => wait).concat(deserted), since, nextAt);
+    if (deserted.some(({ from, until }) => until - Math.max(from, since) > IDLE_MS)) to.deserted++;
     if (culprits.length === 0) {
-      if (!deserted && (slow.length > 0 ? overdue : nextAt - since) > idleMs) to.unexplained.push(`${room}: ${(nextAt - lastAck).toFixed(0)} ms after ${turn.id}`);
+      if (overdue > idleMs) to.unexplained.push(`${room}: ${overdue.toFixed(0)} ms over ${turn.id}`);
       continue;
     }
-    const where = `${room} behind ${turn.id}, ${story(turn, lastAck, culprits)}`;
+    const where = `${room} behind ${turn.id}, ${story(turn, lastWord, culprits)}`;
     if (overdue > to.overdueMs) [to.overdueMs, to.whereOverdue] = [overdue, where];
-    if (deserted || slow.length > 0) continue; // from the death on it waited for others too
+    // From the death on it waited for others too.
+    if (deserted.length > 0 || handled.some(({ late }) => late) || nextAt - lastWord < PROMPT_MS) continue;
     to.count++;
     const died = Math.max(...culprits.map(({ death: { at } }) => at));
     if (nextAt - died > to.longestMs) [to.longestMs, to.where] = [nextAt - died, where];

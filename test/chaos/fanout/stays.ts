@@ -10,6 +10,8 @@ export interface Stay {
   readonly from: number;
   /** It was out, or about to leave. */
   until: number;
+  /** It leaves because its process stops, which waits for its handler first. */
+  stopping?: boolean;
   /** Why it was ejected, if it was before it meant to leave. */
   ejectedFor?: string;
   /** Place -> when its handler was called, by the worker's clock. */
@@ -55,7 +57,7 @@ export function visitsOf(entries: readonly Entry[], timeline: Timeline): Visits 
         break;
       case 'leaving':
         leftAt = on;
-        if (stay) stay.until = Math.min(stay.until, on);
+        if (stay && on < stay.until) [stay.until, stay.stopping] = [on, detail === 'stop'];
         break;
       case 'shown': {
         const place = timeline.placeOf(id, redelivery);

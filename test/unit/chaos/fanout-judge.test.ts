@@ -20,6 +20,22 @@ describe('The judge of rooms', () => {
     expect(verdictOn({ ...good, entries: listens }).breaches).toEqual([]);
   });
 
+  it('has nothing against a message that goes out again because the last one left before its acknowledgement was heard', () => {
+    const again = [shown(2_001, 'w1/1', '1', 1), acked(2_002, 'w1/1', '1', 1)];
+    const told = (ackedAt: number) => verdictOn({
+      entries: [...TWO, shown(11, 'w1/1', '1'), leaving(12, 'w1/1'), acked(ackedAt, 'w1/1', '1'), shown(11, 'w2/1', '1'), joined(1_000, 'w1/1', 's1:1'), ...again],
+      releases: [release('1', 10), release('1', 2_000, 9, 1)], deaths: { 's2:1': death('w2', 20, 1_900) },
+    }).counts;
+    expect(told(13)).toMatchObject({ redelivered: 1, redeliveredThoughAcked: 0 });
+    expect(told(11.5)).toMatchObject({ redelivered: 1, redeliveredThoughAcked: 1 });
+    // A stop waits for its handlers, and for their acknowledgements to be heard.
+    const drained = verdictOn({
+      entries: [...TWO, shown(11, 'w1/1', '1'), leaving(12, 'w1/1', 'stop'), acked(500, 'w1/1', '1'), shown(11, 'w2/1', '1'), joined(1_000, 'w3/1', 's3:1'), ...saw(2_001, 'w3/1', '1').map((entry) => ({ ...entry, redelivery: 1 }))],
+      releases: [release('1', 10), release('1', 2_000, 9, 1)], deaths: { 's2:1': death('w2', 20, 1_900) },
+    });
+    expect(drained.counts).toMatchObject({ redelivered: 1, redeliveredThoughAcked: 1 });
+  });
+
   it.each([
     ['nothing was sent', { entries: TWO, releases: [] }, /^0 messages were sent and 0 shown/],
     ['nothing was shown', { entries: TWO, releases: [], sent: ['1'] }, /1 messages were sent and 0 shown/],
@@ -42,6 +58,7 @@ describe('The judge of rooms', () => {
       entries: [...TWO, ...saw(11, 'w1/1', '1'), ...saw(11, 'w2/1', '1'), shown(2_001, 'w1/1', '1', 1), acked(2_002, 'w1/1', '1', 1), shown(2_001, 'w2/1', '1', 1), acked(2_002, 'w2/1', '1', 1)],
       releases: [release('1', 10), release('1', 2_000, 9, 1)],
     }, /went out again although/],
+    ['one was ejected before its time was over', { entries: [...TWO, ...saw(11, 'w1/1', '1'), shown(11, 'w2/1', '1'), ejected(15, 'w2/1', 'timeout'), ...saw(21, 'w1/1', '2')], releases: good.releases }, /before its time was over/],
     ['one died without being waited for', {
       entries: [...TWO, ...saw(11, 'w1/1', '1'), ...saw(21, 'w1/1', '2')], releases: good.releases, deaths: { 's2:1': death('w2', 15, 1_000) },
     }, /next message went out before/],
@@ -112,6 +129,46 @@ describe('The judge of rooms', () => {
     it('allows a slow handler its time, and no more', () => {
       expect(over(2_100, {}).breaches).toEqual([]);
       expect(over(3_400, {}).breaches).toEqual([expect.stringMatching(/no reason/)]);
+    });
+
+    it('allows a slow handler to end the wait by leaving, and not one that was never shown the message', () => {
+      const third = [joined(2, 'w3/1', 's3:1'), shown(11, 'w3/1', '1'), leaving(1_690, 'w3/1')];
+      // The dead one's time was over when the message went out.
+      const left = { 's2:1': death('w2', -1_000, -300) };
+      expect(over(1_700, left, third)).toMatchObject({ breaches: [], counts: { stalls: 0, longestOverdueMs: 10 } });
+      expect(over(2_800, left, third).breaches).toEqual(expect.arrayContaining([expect.stringMatching(/stood still/)]));
+      const stops = [...third.slice(0, 2), leaving(1_000, 'w3/1', 'stop')];
+      expect(over(2_020, left, stops)).toMatchObject({ breaches: [], counts: { longestOverdueMs: 9 } });
+      expect(over(3_050, left, stops).breaches).toEqual(expect.arrayContaining([expect.stringMatching(/stood still/)]));
+      const unseen = third.filter(({ kind }) => kind !== 'shown');
+      expect(over(1_700, left, unseen).breaches).toEqual(expect.arrayContaining([expect.stringMatching(/stood still/)]));
+    });
+
+    describe('beyond all that could hold it up', () => {
+      const [w1, w2] = [[...TWO, ...saw(11, 'w1/1', '1')], shown(11, 'w2/1', '1')];
+      const played = (nextAt: number, entries: typeof TWO, deaths: Parameters<typeof verdictOn>[0]['deaths'] = {}) =>
+        verdictOn({ entries: [...entries, ...saw(nextAt + 1, 'w1/1', '2')], releases: [release('1', 10), release('2', nextAt, 5)], deaths, endAt: nextAt + 10 }).breaches;
+      const twoShards = [...w1.map((entry) => entry), { ...TWO[1]!, detail: 's2:2 fanout 1' }, ...saw(11, 'w2/1', '1')];
+      const onlyW1 = TWO.filter(({ sub }) => sub.startsWith('w1'));
+
+      it.each([
+        ['one leaves long after its time was over', played(3_200, [...w1, w2, leaving(3_190, 'w2/1')])],
+        ['one acknowledges long after its time was over', played(3_200, [...w1, w2, acked(3_190, 'w2/1', '1')])],
+        ['one left, and was killed much later', played(2_410, [...w1, w2, leaving(100, 'w2/1')], { 's2:1': death('w2', 1_500, 2_400) })],
+        ['one came meanwhile, and was killed', played(2_510, [...w1, w2, joined(1_500, 'w3/1', 's3:1')], { 's2:1': death('w2', 12, 1_000), 's3:1': death('w3', 1_600, 2_500) })],
+        ['the only one left and came again much later', played(5_099, [...onlyW1, ...saw(11, 'w1/1', '1'), leaving(5_000, 'w1/1'), joined(5_100, 'w1/2', 's1:1')])],
+        ['one that had acknowledged died in another shard', played(2_410, twoShards, { 's2:2': death('w2', 1_500, 2_400) })],
+        ['one that lives was shown it very late', played(2_910, [...w1, ...saw(2_900, 'w2/1', '1')])],
+      ])('says so when %s', (_what, breaches) => {
+        expect(breaches).toEqual(expect.arrayContaining([expect.stringMatching(/stood still/)]));
+      });
+
+      it.each([
+        ['one stops, and is shown the message all the same', played(2_020, [...w1, leaving(9, 'w2/1', 'stop'), w2])],
+        ['one is stopped before it is heard that it leaves', played(1_300, [...w1, leaving(9, 'w2/1')], { 's2:1': death('w2', 9.5, 1_000) })],
+      ])('says nothing when %s', (_what, breaches) => {
+        expect(breaches).toEqual([]);
+      });
     });
 
     it('does not count the time in which nobody is left', () => {

@@ -16,7 +16,7 @@ function entry(kind: Kind, at: number, sub: string, id: string, detail: string, 
 
 export const joined = (at: number, sub: string, session: string, mode = 'sync'): Entry => entry('in', at, sub, '-', `${mode} ${session}`);
 export const ejected = (at: number, sub: string, why: string): Entry => entry('out', at, sub, '-', why);
-export const leaving = (at: number, sub: string): Entry => entry('leaving', at, sub, '-', '-');
+export const leaving = (at: number, sub: string, how: 'leave' | 'stop' = 'leave'): Entry => entry('leaving', at, sub, '-', how);
 export const shown = (at: number, sub: string, id: string, redelivery = 0): Entry => entry('shown', at, sub, id, '1', ROOM, redelivery);
 export const acked = (at: number, sub: string, id: string, redelivery = 0): Entry => entry('acked', at, sub, id, '1', ROOM, redelivery);
 /** Shown and acknowledged in time. */
