@@ -26,7 +26,7 @@ export interface QueueProducerOptions {
    * wait it rejects as well. `sendMany` hands over as many messages as it has.
    */
   readonly whenFull?: 'reject' | 'wait';
-  /** Messages of one batch, 1 to 2,000; a batch has 1 MiB at most besides. Default 512. */
+  /** Messages of one batch, 1 to 2,000; a batch has 1 MiB at most besides. Default 256. */
   readonly maxBatch?: number;
   /**
    * For so long a batch that is not full waits for more messages, from its first on; as Kafka's `linger.ms`. Default 0: it goes as soon

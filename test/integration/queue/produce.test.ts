@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
+import { LUA } from '../../../libs/redis-streams/dist/scripts/lua.generated.js';
 import { waitUntil } from '../../support/wait.js';
 import { failure } from '../support/failure.js';
 import { ClosedError, InvalidOptionsError, type OutgoingQueueMessage, QueueMismatchError, QueueNotRegisteredError } from './support/engine.js';
@@ -22,6 +23,17 @@ onTopologies(BOTH, 'queue producer', (world) => {
     for (const [n, { shard, id, duplicate }] of wide.entries()) expect([duplicate, stored.get(`${shard}/${id}`)]).toEqual([false, { data: `${n}`, key: `k${n % 7}`, headers: `{"n":"${n}"}`, id: `i${n}` }]);
   });
 
+  it.each(['999999999999997', '9007199254740990', '18446744073709551613'])('also where somebody has set the stream\'s numbers to %s, next to where they end', async (number) => {
+    const queue = await world().queue({ shards: 1 });
+    const soon = String(Date.now() + 3_600_000);
+    await world().cli(['XADD', keysOf(queue).messages, `${soon}-${number}`, 'data', '"first"']);
+    const producer = world().client.queue(queue);
+    const sent = [...(await producer.sendMany(numbers(5).map((data) => ({ data })))), ...(await producer.sendMany(numbers(5).map((data) => ({ data, headers: { a: 'b' } }))))];
+    const stored = (await storedIn(world(), queue, 1)).slice(1);
+    expect(stored.map(({ fields }) => Number(fields['data']))).toEqual([...numbers(5), ...numbers(5)]);
+    expect(sent.map(({ id }) => id)).toEqual(stored.map(({ id }) => id));
+  });
+
   it('uses all shards, on all masters; a key decides, whoever sends', async () => {
     const queue = await world().queue({ shards: 6 });
     const sent = await world().client.queue(queue).sendMany(numbers(60).map((data) => ({ data })));
@@ -32,6 +44,23 @@ onTopologies(BOTH, 'queue producer', (world) => {
     const [mine, others] = await Promise.all([world().client, world().engine().queues()].map((client) => client.queue(queue).sendMany(keyed)));
     expect(mine!.map(({ shard }) => shard)).toEqual(others!.map(({ shard }) => shard));
     expect(new Set(mine!.map(({ shard }) => shard)).size).toBe(6);
+  });
+
+  it('shards take turns; while they are busy sixteen messages each', async () => {
+    const queue = await world().queue({ shards: 6 });
+    const producer = world().client.queue(queue);
+    const send = (count: number): Array<Promise<{ shard: number }>> => numbers(count).map((n) => producer.send(n));
+    await Promise.all(send(1)); // it knows the queue
+    const first = send(12);
+    for (let i = 0; i < 5; i++) await Promise.resolve(); // under way, and no answer can have come
+    const [rest, shards] = (await Promise.all([send(15), send(192)].map((sent) => Promise.all(sent)))).map((sent) => sent.map(({ shard }) => shard)) as [number[], number[]];
+    const alone = (await Promise.all(first)).map(({ shard }) => shard);
+    expect(new Set(alone.slice(0, 6)).size).toBe(6);
+    expect(alone.slice(6)).toEqual(alone.slice(0, 6));
+    expect(new Set(rest)).toEqual(new Set([alone.at(-1)])); // whose turn it still was
+    const rows = numbers(12).map((i) => new Set(shards.slice(i * 16, (i + 1) * 16)));
+    expect(rows.map(({ size }) => size)).toEqual(numbers(12).map(() => 1));
+    expect(rows.map(([shard]) => shard)).toEqual([...alone]);
   });
 
   it('keeps the order of a shard, the very first sends included, and of a mixture of single sends and batches', async () => {
@@ -244,3 +273,27 @@ async function delayedIn(world: World, queue: string, shards = world.shards): Pr
   }
   return all;
 }
+
+onTopologies(['standalone'], 'queue-produce', (world) => {
+  it.each([
+    ['older than 7.0', 'redis.REDIS_VERSION_NUM', 'nil'],
+    ['that counts in steps of its own', 'local call = redis.call', `
+      local steps = ARGV[1] * 1000
+      local function call(command, key, at, ...)
+        if command ~= 'XADD' or at == '*' then return redis.call(command, key, at, ...) end
+        steps = steps + 7
+        return redis.call(command, key, string.sub(at, 1, -2) .. steps, ...)
+      end`],
+  ])('on a server %s the answer is a word for each message', async (_what, part, other) => {
+    const { messages, delayed, ids, origins, bell } = keysOf(await world().queue({ shards: 1 }));
+    const script = LUA['queue-produce'].replace(/^#!.*\n/, '').replaceAll(part, other);
+    const record = messages.replace('messages', 'producer:x');
+    const run = async (sequence: number, ...rest: string[]): Promise<unknown> =>
+      world().cli(['EVAL', script, '5', record, messages, delayed, ids, origins, `${sequence}`, `${sequence - 1}`, '0', '60000', ...rest]);
+    const answers = [await run(1, '1', '0', 'x', bell, '1', '2', '3'), await run(2, '5', '0', 'x', bell, 'k', '', '', '', '4', '', '{"a":"b"}', '', '', '5')];
+    const stored = (await world().cli(['XRANGE', messages, '-', '+'])) as [string, string[]][];
+    expect(stored.map(([, fields]) => fields)).toEqual([['data', '1'], ['data', '2'], ['data', '3'], ['data', '4', 'key', 'k'], ['data', '5', 'headers', '{"a":"b"}']]);
+    const names = stored.map(([id]) => id);
+    expect(answers).toEqual([`1 ${names.slice(0, 3).join(' ')}`, `2 ${names.slice(3).join(' ')}`]);
+  });
+});

@@ -31,7 +31,7 @@ describe('resolveQueueRegistration', () => {
 describe('resolveQueueProducer', () => {
   it('defaults are as documented; those of the module come between', () => {
     const { value } = resolveQueueProducer();
-    expect(value).toEqual({ maxPending: 50_000, maxPendingBytes: 33_554_432, whenFull: 'reject', maxBatch: 512, lingerMs: 0, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 });
+    expect(value).toEqual({ maxPending: 50_000, maxPendingBytes: 33_554_432, whenFull: 'reject', maxBatch: 256, lingerMs: 0, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 });
     expect(resolveQueueProducer({ maxPending: 5 }, 'x', { ...value, waitReplicas: 2 }).value).toEqual({ ...value, waitReplicas: 2, maxPending: 5 });
   });
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackpressureError, ClosedError } from '../../../libs/redis-streams/dist/errors/index.js';
 import { WaitingLine } from '../../../libs/redis-streams/dist/queue/waiting-line.js';
-import { Budget, Failed } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Budget } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Failed } from '../../../libs/redis-streams/dist/redis/settle.js';
 
 interface Item { readonly name: string; readonly size: number }
 
@@ -12,12 +13,16 @@ function line() {
   const told: Array<[string, unknown]> = [];
   const waiting = new WaitingLine<Item, string>({
     what: 'test', budget, patienceMs: 1_000,
-    hand: ({ name, size }) => {
+    hand: ({ name, size }, _settle, place) => {
+      expect(place).toBe(size);
       budget.take(size);
       handed.push(name);
     },
   });
-  const join = (name: string, size = 10): void => waiting.join({ name, size }, (result) => told.push([name, result instanceof Failed ? result.error : result]));
+  const join = (name: string, size = 10): void => waiting.join({ name, size }, (result, place) => {
+    expect(place).toBe(size);
+    told.push([name, result instanceof Failed ? result.error : result]);
+  }, size);
   return { budget, waiting, handed, told, join };
 }
 

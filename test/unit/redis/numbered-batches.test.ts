@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackpressureError, ClosedError, ConnectionError, ReplicationError } from '../../../libs/redis-streams/dist/errors/index.js';
 import type { RedisConnection } from '../../../libs/redis-streams/dist/redis/connection.js';
 import { NumberedBatches, type BatchHead } from '../../../libs/redis-streams/dist/redis/numbered-batches.js';
-import { Batch, Failed } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Batch } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Failed } from '../../../libs/redis-streams/dist/redis/settle.js';
 
 type Say = string | Error | (() => Promise<string>);
 
@@ -25,12 +26,12 @@ function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
       if (say instanceof Error) throw say;
       return typeof say === 'string' ? say : say();
     },
-    settle: ({ waiting }, answers) => { for (const settle of waiting) settle(answers.join(' ')); },
+    settle: (batch, answers) => { for (let i = 0; i < batch.count; i++) batch.settle(i, answers.join(' ')); },
     release: (text) => { released.push(text); },
   });
   const send = (text: string): Promise<string> => {
     const batch = new Batch<string, string>(text);
-    const settled = new Promise<string>((resolve) => batch.waiting.push(resolve));
+    const settled = new Promise<string>((resolve) => batch.add(resolve, 0));
     settled.catch(() => undefined);
     void batches.send(batch);
     return settled;
@@ -114,7 +115,7 @@ describe('NumberedBatches', () => {
   it('behind one that was given up, what has waited as long is not tried; what is younger is', async () => {
     const it_ = world({ a: always(LOST) }, 1_000);
     const old = new Batch<string, string>('old');
-    const failed = new Promise<unknown>((resolve) => old.waiting.push((result) => resolve(result instanceof Failed && result.error)));
+    const failed = new Promise<unknown>((resolve) => old.add((result) => resolve(result instanceof Failed && result.error), 0));
     const a = it_.send('a');
     await vi.advanceTimersByTimeAsync(2_000);
     await expect(a).rejects.toBeInstanceOf(ConnectionError);

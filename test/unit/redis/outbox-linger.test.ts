@@ -15,10 +15,11 @@ class Texts implements Content<Item> {
 function lingering() {
   const sent: string[] = [];
   const ends: Array<() => void> = [];
-  const outbox = new Outbox<Item, string, Texts>('test', ({ content, waiting }: Batch<Texts, string>) => new Promise((resolve) => {
+  const outbox = new Outbox<Item, string, Texts>('test', (batch: Batch<Texts, string>) => new Promise((resolve) => {
+    const { content } = batch;
     sent.push(content.all.join(''));
     ends.push(() => {
-      waiting.forEach((settle, i) => settle(content.all[i]!));
+      content.all.forEach((text, i) => batch.settle(i, text));
       resolve();
     });
   }), () => new Texts(), { lingerMs: 100, maxBatch: 3 });

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackpressureError, ClosedError } from '../../../libs/redis-streams/dist/errors/index.js';
-import { Budget, Failed, Outbox, together, type Batch, type Content, type OutboxOptions } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Budget, Outbox, type Batch, type Content, type OutboxOptions } from '../../../libs/redis-streams/dist/redis/outbox.js';
+import { Failed, together, type Settle } from '../../../libs/redis-streams/dist/redis/settle.js';
 
 interface Item { readonly text: string; readonly size: number }
 
@@ -22,7 +23,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 const message = (text: string): Item => ({ text, size: text.length + 17 });
 const box = (send: (batch: Batch<Texts, string>) => Promise<void>, options?: OutboxOptions): TextBox => new Outbox<Item, string, Texts>('test', send, () => new Texts(), options);
 /** Everybody is answered with his own text. */
-const answer = ({ waiting, content }: Batch<Texts, string>): void => waiting.forEach((settle, i) => settle(content.all[i]!));
+const answer = (batch: Batch<Texts, string>): void => batch.content.all.forEach((text, i) => batch.settle(i, text));
 
 /** An outbox whose batches end when told. */
 function manual(): { outbox: TextBox; sent: Array<Batch<Texts, string>>; texts(): string[][]; end(index: number, error?: Error): Promise<void> } {
@@ -58,7 +59,7 @@ describe('Outbox', () => {
           expect(running).toBeLessThanOrEqual(3);
           const { content: { all: texts, bytes } } = batch;
           expect(bytes).toBe(batch.bytes);
-          expect(texts.length).toBe(batch.waiting.length);
+          expect(texts.length).toBe(batch.count);
           expect(texts.length).toBeGreaterThan(0);
           expect(texts.length).toBeLessThanOrEqual(512);
           if (texts.length > 1) expect(bytes).toBeLessThanOrEqual(1_048_576);
@@ -100,13 +101,13 @@ describe('Outbox', () => {
     expect(sent).toHaveLength(1);
     for (let i = 511; i < 2_000; i++) void outbox.add(message(`${i}`));
     await turn();
-    expect(sent.map(({ waiting }) => waiting.length)).toEqual([1, 512, 512]);
+    expect(sent.map(({ count }) => count)).toEqual([1, 512, 512]);
     await end(1);
-    expect(sent.map(({ waiting }) => waiting.length)).toEqual([1, 512, 512, 512]);
+    expect(sent.map(({ count }) => count)).toEqual([1, 512, 512, 512]);
     await end(0);
     await end(2);
     await end(3);
-    expect(sent.map(({ waiting }) => waiting.length)).toEqual([1, 512, 512, 512, 464]);
+    expect(sent.map(({ count }) => count)).toEqual([1, 512, 512, 512, 464]);
     await end(4);
     await outbox.flush();
   });
@@ -203,7 +204,7 @@ describe('Outboxes of one budget', () => {
     const { outboxes: [a], ends } = two({ budget, countUnderWay: true });
     const item = message('early');
     budget.take(item.size);
-    const sent = new Promise<string>((resolve) => a!.adopt(item, resolve));
+    const sent = new Promise<string>((resolve) => a!.adopt(item, resolve, 0));
     await turn();
     await expect(a!.add(message('more'))).rejects.toBeInstanceOf(BackpressureError);
     ends[0]!();
@@ -233,19 +234,19 @@ describe('Outbox, without promises', () => {
   it('tells whoever waits, also what is refused', async () => {
     const { outbox, end } = manual();
     const told: unknown[] = [];
-    outbox.post(message('a'), (result) => told.push(result));
+    outbox.post(message('a'), (result, place) => told.push([result, place]), 7);
     await turn();
-    outbox.post(message('b'), (result) => told.push(result instanceof Failed && result.error));
+    outbox.post(message('b'), (result, place) => told.push([result instanceof Failed && result.error, place]), 8);
     await end(0);
     await end(1, new Error('no'));
     await outbox.close();
-    outbox.post(message('c'), (result) => told.push(result instanceof Failed && result.error));
-    expect(told).toEqual(['a', new Error('no'), expect.any(ClosedError)]);
+    outbox.post(message('c'), (result, place) => told.push([result instanceof Failed && result.error, place]), 9);
+    expect(told).toEqual([['a', 7], [new Error('no'), 8], [expect.any(ClosedError), 9]]);
   });
 
   it('together resolves in order when all have settled, throws what the first that failed, in order, failed with', async () => {
     const settles: Array<(result: string | Failed) => void> = [];
-    const send = (_: number, settle: (result: string | Failed) => void): void => void settles.push(settle);
+    const send = (_: number, settle: Settle<string>, place: number): void => void settles.push((result) => settle(result, place));
     expect(await together([], send)).toEqual([]);
     const good = together([0, 1, 2], send);
     for (const i of [2, 0, 1]) settles[i]!(`${i}`);

@@ -78,7 +78,8 @@ export const queueClusterBench: Bench = {
   rounds: { full: 21, short: 0 },
   headline: 'messagesPerSecond',
   contenders: () => {
-    const messages = 60_000;
+    // Fewer are done in a sixth of a second, and it is the beginning and the end of a burst that are measured.
+    const messages = 300_000;
     return [
       contender(FEW, 'queue-cluster-engine', messages, 3),
       contender(MANY, 'queue-cluster-engine', messages, 12),
@@ -87,12 +88,12 @@ export const queueClusterBench: Bench = {
       contender(AWAITED, 'queue-cluster-awaited', messages, 3),
     ];
   },
-  // The goal was set by calls that nobody awaits message by message; what a promise for each costs by itself, the other bound says.
+  // To each its own bound: what a promise for each message costs by itself, the last ratio says.
   ratios: [
-    { name: 'queue on Cluster, produce: over the bare script', atLeast: 0.9, value: over(FEW, BARE) },
-    { name: 'queue on Cluster, produce: sendMany over the bare script, as many promises each', value: over(SEND_MANY, BARE) },
-    { name: 'queue on Cluster, produce: over the bare script with a promise for each message', value: over(FEW, AWAITED) },
-    { name: 'queue on Cluster, produce: the bare script with a promise for each message over the bare script', value: over(AWAITED, BARE) },
+    { name: 'queue on Cluster, produce: sendMany over the bare script, a promise for 200 messages each', atLeast: 0.9, value: over(SEND_MANY, BARE) },
+    { name: 'queue on Cluster, produce: send over the bare script, a promise for each message', value: over(FEW, AWAITED) },
+    { name: 'queue on Cluster, produce: send over the bare script with a promise for 200', value: over(FEW, BARE) },
+    { name: 'queue on Cluster, produce: the bare script with a promise for each message over itself with one for 200', value: over(AWAITED, BARE) },
     { name: 'queue on Cluster, produce: CPU of the process per message, 12 shards over 3', atMost: 1.25, value: (round) => metric(round, MANY, 'clientCpuUsPerMessage') / metric(round, FEW, 'clientCpuUsPerMessage') },
   ],
 };

@@ -4,7 +4,7 @@ import { describe } from '../keys/names.js';
 import { shardOf } from '../keys/partition-keys.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
-import { together } from '../redis/outbox.js';
+import { together } from '../redis/settle.js';
 import { encode, type Outgoing } from './encode.js';
 import type { KnownStream } from './registration.js';
 import { ShardProducer } from './shard-producer.js';
@@ -63,7 +63,7 @@ export class PartitionProducer {
     // Without a wait when none is needed: what is sent after this call stands behind it.
     const stream = this.stream && this.waiting.size === 0 ? this.stream : await this.known();
     const encoded = messages.map((message, i) => this.encode(stream, message, `messages[${i}]`));
-    return together(encoded, (item, settle) => this.shard(stream, item.partition).outbox.post(item, settle));
+    return together(encoded, (item, settle, place) => this.shard(stream, item.partition).outbox.post(item, settle, place));
   }
 
   /** Resolves when everything sent so far has settled. */

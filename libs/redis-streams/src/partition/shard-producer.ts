@@ -3,7 +3,8 @@ import { shardKeys, type ShardKeys } from '../keys/partition-keys.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { NumberedBatches, type BatchHead } from '../redis/numbered-batches.js';
-import { Failed, Outbox, type Batch } from '../redis/outbox.js';
+import { Outbox, type Batch } from '../redis/outbox.js';
+import { Failed } from '../redis/settle.js';
 import { WireRoom } from '../redis/wire-room.js';
 import type { Outgoing } from './encode.js';
 import { OutgoingBatch } from './outgoing-batch.js';
@@ -49,18 +50,19 @@ export class ShardProducer {
   }
 
   /** `answers`: the batch's number, an answer per message, notes. */
-  private settle({ content: { partitions }, waiting }: Batch<OutgoingBatch, SentMessage>, answers: readonly string[]): void {
+  private settle(batch: Batch<OutgoingBatch, SentMessage>, answers: readonly string[]): void {
+    const { content: { partitions }, count } = batch;
     const { stream, maxEntries } = this.stream;
-    for (let i = waiting.length + 1; i < answers.length; i++) {
+    for (let i = count + 1; i < answers.length; i++) {
       const [partition, dropped] = answers[i]!.slice(1).split(':').map(Number) as [number, number];
       this.events.emit('partition.dropped', { stream, partition, messages: dropped });
     }
-    for (let i = 0; i < waiting.length; i++) {
+    for (let i = 0; i < count; i++) {
       const partition = partitions[i]!;
       const id = answers[i + 1]!;
-      if (id === 'FULL') waiting[i]!(new Failed(new PartitionFullError(stream, partition, maxEntries)));
-      else if (id === 'BAD') waiting[i]!(new Failed(new PartitionUnusableError(stream, partition, this.keys.partition(partition))));
-      else waiting[i]!({ partition, id });
+      if (id === 'FULL') batch.settle(i, new Failed(new PartitionFullError(stream, partition, maxEntries)));
+      else if (id === 'BAD') batch.settle(i, new Failed(new PartitionUnusableError(stream, partition, this.keys.partition(partition))));
+      else batch.settle(i, { partition, id });
     }
   }
 }

@@ -5,7 +5,7 @@ import type { QueueProducerOptions } from '../options.js';
 
 export type ResolvedQueueProducer = Required<QueueProducerOptions>;
 
-const DEFAULTS: ResolvedQueueProducer = { maxPending: 50_000, maxPendingBytes: 33_554_432, whenFull: 'reject', maxBatch: 512, lingerMs: 0, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 };
+const DEFAULTS: ResolvedQueueProducer = { maxPending: 50_000, maxPendingBytes: 33_554_432, whenFull: 'reject', maxBatch: 256, lingerMs: 0, sendTimeoutMs: 15_000, waitReplicas: 0, waitTimeoutMs: 1_000 };
 
 /** Applies defaults and reports every problem with its path. */
 export function resolveQueueProducer(given?: QueueProducerOptions, path = 'queue.producer', base: ResolvedQueueProducer = DEFAULTS): { value: ResolvedQueueProducer; problems: OptionProblem[] } {

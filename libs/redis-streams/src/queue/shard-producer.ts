@@ -11,6 +11,7 @@ import type { KnownQueue } from './registration.js';
 import type { SentQueueMessage } from './types.js';
 
 const EQUALS = '='.charCodeAt(0);
+const PLUS = '+'.charCodeAt(0);
 
 /** One producer's way to one shard of a queue. */
 export class ShardProducer {
@@ -65,13 +66,21 @@ export class ShardProducer {
     return (await this.scripts.run('queue-produce', this.names, [...head, width, ...this.rest], { more })) as string;
   }
 
-  /** `answers`: the batch's number, then one for each message. */
-  private settle({ waiting }: Batch<OutgoingBatch, SentQueueMessage>, answers: readonly string[]): void {
+  /** `answers`: the batch's number, then a word for each message, or one for all, whose entries follow each other. */
+  private settle(batch: Batch<OutgoingBatch, SentQueueMessage>, answers: readonly string[]): void {
     const { shard } = this;
-    for (let i = 0; i < waiting.length; i++) {
+    const first = answers[1]!;
+    if (first.charCodeAt(first.length - 1) === PLUS) {
+      const dash = first.indexOf('-') + 1;
+      const time = first.slice(0, dash);
+      const sequence = Number(first.slice(dash, -1));
+      for (let i = 0; i < batch.count; i++) batch.settle(i, { shard, id: `${time}${sequence + i}`, duplicate: false });
+      return;
+    }
+    for (let i = 0; i < batch.count; i++) {
       const answer = answers[i + 1]!;
       const duplicate = answer.charCodeAt(0) === EQUALS;
-      waiting[i]!({ shard, id: duplicate ? answer.slice(1) : answer, duplicate });
+      batch.settle(i, { shard, id: duplicate ? answer.slice(1) : answer, duplicate });
     }
   }
 }

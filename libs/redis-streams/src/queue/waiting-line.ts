@@ -1,9 +1,11 @@
 import { BackpressureError, type ClosedError } from '../errors/index.js';
-import { Failed, type Budget, type Settle, type Sized } from '../redis/outbox.js';
+import type { Budget, Sized } from '../redis/outbox.js';
+import { Failed, type Settle } from '../redis/settle.js';
 
 interface Waiting<I, R> {
   readonly item: I;
   readonly settle: Settle<R>;
+  readonly place: number;
   readonly since: number;
 }
 
@@ -13,7 +15,7 @@ export interface WaitingLineOptions<I, R> {
   /** Who waits longer is told that there was no room. */
   readonly patienceMs: number;
   /** There is room for it. */
-  hand(item: I, settle: Settle<R>): void;
+  hand(item: I, settle: Settle<R>, place: number): void;
 }
 
 /** Sends that wait for room in a producer, in the order of the calls. */
@@ -35,8 +37,8 @@ export class WaitingLine<I extends Sized, R> {
     return this.waiting.size > 0 || !this.options.budget.admits(size);
   }
 
-  join(item: I, settle: Settle<R>): void {
-    this.waiting.add({ item, settle, since: performance.now() });
+  join(item: I, settle: Settle<R>, place: number): void {
+    this.waiting.add({ item, settle, place, since: performance.now() });
     this.timer ??= this.watch(this.options.patienceMs);
   }
 
@@ -47,7 +49,7 @@ export class WaitingLine<I extends Sized, R> {
     for (const each of this.waiting) {
       if (!this.options.budget.admits(each.item.size)) break;
       this.waiting.delete(each);
-      this.options.hand(each.item, each.settle);
+      this.options.hand(each.item, each.settle, each.place);
     }
     this.moving = false;
     this.rest();
@@ -87,7 +89,7 @@ export class WaitingLine<I extends Sized, R> {
     const failed = new Failed(error);
     for (const each of which) {
       this.waiting.delete(each);
-      each.settle(failed);
+      each.settle(failed, each.place);
     }
     this.rest();
   }

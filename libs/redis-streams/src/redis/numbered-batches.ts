@@ -92,7 +92,7 @@ export class NumberedBatches<C, R> {
     this.ending.abort();
     let count = 0;
     for (const { batch } of this.flights) {
-      count += batch.waiting.length;
+      count += batch.count;
       batch.fail(error);
     }
     return count;

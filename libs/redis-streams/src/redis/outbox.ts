@@ -1,4 +1,5 @@
 import { BackpressureError, ClosedError } from '../errors/index.js';
+import { Failed, type Settle } from './settle.js';
 
 const MAX_BATCH = 512;
 const MAX_BATCH_BYTES = 1_048_576;
@@ -14,54 +15,6 @@ export interface Sized {
   readonly size: number;
 }
 
-/** Why an item was not stored. For a promise's resolve function a rejection, so that no second function is kept for each that waits. */
-export class Failed implements PromiseLike<never> {
-  constructor(readonly error: unknown) {}
-
-  // oxlint-disable-next-line unicorn/no-thenable -- the point of it
-  then<A = never, B = never>(fulfilled?: ((value: never) => A | PromiseLike<A>) | null, rejected?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
-    return Promise.reject(this.error as Error).then(fulfilled, rejected);
-  }
-}
-
-/** Who waits for an item: a promise's resolve function, or what knows of `Failed`. */
-export type Settle<R> = (result: R | Failed) => void;
-
-/** One promise for all items instead of one for each. Resolves when all have settled. @throws what the first that failed, in order, failed with */
-export function together<I, R>(items: readonly I[], send: (item: I, settle: Settle<R>) => void): Promise<R[]> {
-  const all = new All<R>(items.length);
-  for (let i = 0; i < items.length; i++) send(items[i]!, all.settler(i));
-  return all.settled.then(valuesOf);
-}
-
-/** Knows nothing of the items: they are to die young. */
-class All<R> {
-  readonly settled: Promise<ReadonlyArray<R | Failed>>;
-  private readonly results: Array<R | Failed | undefined> = [];
-  private left: number;
-  private tell!: (results: ReadonlyArray<R | Failed>) => void;
-
-  constructor(count: number) {
-    this.left = count;
-    this.results.length = count;
-    this.settled = new Promise((resolve) => (this.tell = resolve));
-    if (count === 0) this.tell([]);
-  }
-
-  settler(i: number): Settle<R> {
-    return (result) => {
-      if (this.results[i] !== undefined) return; // given up already
-      this.results[i] = result;
-      if (--this.left === 0) this.tell(this.results as Array<R | Failed>);
-    };
-  }
-}
-
-function valuesOf<R>(results: ReadonlyArray<R | Failed>): R[] {
-  for (const result of results) if (result instanceof Failed) throw result.error;
-  return results as R[];
-}
-
 /** What is sent of the items of a batch, as it grows. */
 export interface Content<I> {
   add(item: I): void;
@@ -69,16 +22,32 @@ export interface Content<I> {
 
 /** Items that are sent at once, in the order they were given. What is kept of each is who waits for it. */
 export class Batch<C, R> {
-  readonly waiting: Array<Settle<R>> = [];
   bytes = 0;
+  private readonly waiting: Array<Settle<R>> = [];
+  private readonly places: number[] = [];
   /** When its first item was given: what waits behind a batch that fails does not wait as long again. */
   readonly since = performance.now();
 
   constructor(readonly content: C) {}
 
+  /** Its items. */
+  get count(): number {
+    return this.waiting.length;
+  }
+
+  add(settle: Settle<R>, place: number): void {
+    this.waiting.push(settle);
+    this.places.push(place);
+  }
+
+  /** Tells who waits for its item `i`. */
+  settle(i: number, result: R | Failed): void {
+    this.waiting[i]!(result, this.places[i]!);
+  }
+
   fail(error: unknown): void {
     const failed = new Failed(error);
-    for (const settle of this.waiting) settle(failed);
+    for (let i = 0; i < this.count; i++) this.settle(i, failed);
   }
 }
 
@@ -168,19 +137,19 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
   /** Resolves when it is sent. @throws BackpressureError | ClosedError | what it was rejected with */
   add(item: I): Promise<R> {
     const refused = this.refused(item);
-    return refused ? Promise.reject(refused) : new Promise<R>((resolve) => this.take(item, resolve));
+    return refused ? Promise.reject(refused) : new Promise<R>((resolve) => this.take(item, resolve, 0));
   }
 
   /** As `add`, for whoever waits without a promise. */
-  post(item: I, settle: Settle<R>): void {
+  post(item: I, settle: Settle<R>, place: number): void {
     const refused = this.refused(item);
-    if (refused) settle(new Failed(refused));
-    else this.take(item, settle);
+    if (refused) settle(new Failed(refused), place);
+    else this.take(item, settle, place);
   }
 
   /** Takes over an item that the budget counts already. */
-  adopt(item: I, settle: Settle<R>): void {
-    this.put(item, item.size, settle);
+  adopt(item: I, settle: Settle<R>, place: number): void {
+    this.put(item, item.size, settle, place);
   }
 
   /** Resolves when everything added so far has settled. */
@@ -205,12 +174,17 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     this.growing = undefined;
     let count = 0;
     for (const batch of batches) {
-      this.budget.release(batch.waiting.length, batch.bytes);
-      count += batch.waiting.length;
+      this.budget.release(batch.count, batch.bytes);
+      count += batch.count;
       batch.fail(error);
     }
     this.wakeIfIdle();
     return count;
+  }
+
+  /** Something is under way. */
+  get busy(): boolean {
+    return this.underWay > 0;
   }
 
   private get isIdle(): boolean {
@@ -222,20 +196,20 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     return this.budget.admits(size) ? undefined : new BackpressureError(this.what, String(this.budget));
   }
 
-  private take(item: I, settle: Settle<R>): void {
+  private take(item: I, settle: Settle<R>, place: number): void {
     const { size } = item;
     this.budget.take(size);
-    this.put(item, size, settle);
+    this.put(item, size, settle, place);
   }
 
-  private put(item: I, size: number, settle: Settle<R>): void {
+  private put(item: I, size: number, settle: Settle<R>, place: number): void {
     let batch = this.growing;
     if (batch && batch.bytes + size > this.maxBatchBytes) batch = this.seal(batch);
     batch ??= this.growing = new Batch<C, R>(this.open());
     batch.content.add(item);
-    batch.waiting.push(settle);
+    batch.add(settle, place);
     batch.bytes += size;
-    if (batch.waiting.length === this.maxBatch || batch.bytes >= this.maxBatchBytes) this.seal(batch);
+    if (batch.count === this.maxBatch || batch.bytes >= this.maxBatchBytes) this.seal(batch);
     if (this.underWay === 0) this.startSoon();
     else if (this.full.length > 0) this.start();
   }
@@ -266,8 +240,7 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
         batch = this.growing;
         this.growing = undefined;
       }
-      const { bytes, waiting } = batch;
-      const count = waiting.length;
+      const { bytes, count } = batch;
       if (!this.countUnderWay) this.budget.release(count, bytes);
       this.underWay++;
       void this.send(batch).then(() => {

@@ -8,37 +8,55 @@
 --       6 ms for which another message of an id is a duplicate, or 0: none is  7 producer  8 bell
 --       9... the messages
 -- Reply 'LATE': older than what is remembered | 'GAP': the batch before it is yet to come
---       | words: the sequence, then per message its entry id; of a delayed one the name under which it waits; of a
---       duplicate '=' and what the first of its id was answered
+--       | words: the sequence, then the first message's entry id and '+', where all are stored and their ids follow each other;
+--       else per message its entry id; of a delayed one the name under which it waits; of a duplicate '=' and what the first
+--       of its id was answered
 --@include batch
 local call = redis.call
 local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
 if before then return before end
 
-local messages, out = KEYS[2], { ARGV[1] }
-if ARGV[5] == '1' then
-  for i = 9, #ARGV do out[#out + 1] = call('XADD', messages, '*', 'data', ARGV[i]) end
-  return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
-end
+local messages, width = KEYS[2], ARGV[5] == '1' and 1 or 5
 
-local function xadd(key, headers, id, data)
+local function xadd(at, key, headers, id, data)
   if id == '' and key == '' then
-    if headers == '' then return call('XADD', messages, '*', 'data', data) end
-    return call('XADD', messages, '*', 'data', data, 'headers', headers)
+    if headers == '' then return call('XADD', messages, at, 'data', data) end
+    return call('XADD', messages, at, 'data', data, 'headers', headers)
   end
-  local entry = { 'XADD', messages, '*', 'data', data }
+  local entry = { 'XADD', messages, at, 'data', data }
   if key ~= '' then entry[6], entry[7] = 'key', key end
   if headers ~= '' then entry[#entry + 1], entry[#entry + 2] = 'headers', headers end
   if id ~= '' then entry[#entry + 1], entry[#entry + 2] = 'id', id end
   return call(unpack(entry))
 end
 
--- Neither to be told apart nor to be kept back, such as requests, which somebody waits for: no clock is asked.
-local timed = false
-for i = 9, #ARGV, 5 do timed = timed or ARGV[i + 2] ~= '' or ARGV[i + 3] ~= '' end
-if not timed then
-  for i = 9, #ARGV, 5 do out[#out + 1] = xadd(ARGV[i], ARGV[i + 1], '', ARGV[i + 4]) end
-  return remember(KEYS[1], ARGV[1], table.concat(out, ' '), ARGV[3], ARGV[4])
+-- Messages that are neither to be told apart nor to be kept back, such as requests, which somebody waits for: no clock is asked.
+local plain = true
+if width == 5 then
+  for i = 9, #ARGV, 5 do plain = plain and ARGV[i + 2] == '' and ARGV[i + 3] == '' end
+end
+if plain then
+  local function add(at, i)
+    if width == 1 then return call('XADD', messages, at, 'data', ARGV[i]) end
+    return xadd(at, ARGV[i], ARGV[i + 1], '', ARGV[i + 4])
+  end
+  -- All of the first one's millisecond, whatever the time has become: then its id says them all. Not where somebody has set
+  -- the stream to where numbers end, nor where the server, older than 7.0, has no ids of a given millisecond.
+  local first, count = add('*', 9), (#ARGV - 8) / width
+  local ms, number = string.match(first, '^(%d+%-)(%d+)$')
+  local at, last = #number < 16 and redis.REDIS_VERSION_NUM and ms .. '*' or '*', first
+  if width == 1 then
+    for i = 10, #ARGV do last = call('XADD', messages, at, 'data', ARGV[i]) end
+  else
+    for i = 14, #ARGV, 5 do last = add(at, i) end
+  end
+  local answers = ARGV[1] .. ' ' .. first .. '+'
+  if at == '*' or last ~= ms .. string.format('%.0f', number + count - 1) then
+    local words = { ARGV[1] }
+    for i, entry in ipairs(call('XRANGE', messages, first, '+', 'COUNT', string.format('%d', count))) do words[i + 1] = entry[1] end
+    answers = table.concat(words, ' ')
+  end
+  return remember(KEYS[1], ARGV[1], answers, ARGV[3], ARGV[4])
 end
 
 --@include clock
@@ -48,7 +66,7 @@ call('ZCARD', KEYS[3])
 call('ZCARD', KEYS[4])
 call('HGET', KEYS[5], '')
 local dedupe_ms = tonumber(ARGV[6])
-local first_due, has_ids
+local out, first_due, has_ids = { ARGV[1] }
 
 -- What its first one was answered, if this is a duplicate.
 local function original(name)
@@ -71,7 +89,7 @@ for i = 9, #ARGV, 5 do
     call('ZADD', KEYS[3], int(due), answer .. ' ' .. #key .. ' ' .. #headers .. ' ' .. #id .. '\n' .. key .. headers .. id .. data)
     if not first_due or due < first_due then first_due = due end
   else
-    answer = xadd(key, headers, id, data)
+    answer = xadd('*', key, headers, id, data)
   end
   if unique and not origin then
     has_ids = true
