@@ -18,10 +18,10 @@ if not live(KEYS[2], session) then return { 'LOST' } end
 local MOST, MOST_BYTES = 800, 1048576
 local part, moved, bytes = 1, 0, 0
 
+local call, find, sub = redis.call, string.find, string.sub
 local function join(text, keys, headers, ids, from)
   local at = from + keys + headers + ids
   local data = string.sub(text, at)
-  if at == from then return redis.call('XADD', messages, '*', 'data', data) end
   local message = { 'XADD', messages, '*', 'data', data }
   if keys > 0 then message[6], message[7] = 'key', string.sub(text, from, from + keys - 1) end
   if headers > 0 then message[#message + 1], message[#message + 2] = 'headers', string.sub(text, from + keys, from + keys + headers - 1) end
@@ -33,17 +33,22 @@ repeat
   local texts = redis.call('ZRANGE', KEYS[6], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', int(part))
   local joined, last = 0, #texts < part
   local function leave(upto)
-    if upto > joined then redis.call('ZREM', KEYS[6], unpack(texts, joined + 1, upto)) end
+    if upto > joined then call('ZREM', KEYS[6], unpack(texts, joined + 1, upto)) end
     joined = upto
   end
   for i, text in ipairs(texts) do
-    local keys, headers, ids, from = string.match(text, '^%S+ (%d+) (%d+) (%d+)\n()')
-    if keys then
-      join(text, tonumber(keys), tonumber(headers), tonumber(ids), from)
+    local space = find(text, ' ', 1, true)
+    if space and space > 1 and sub(text, space, space + 6) == ' 0 0 0\n' then
+      call('XADD', messages, '*', 'data', sub(text, space + 7))
     else
-      -- No message: it must not keep the others.
-      leave(i - 1)
-      redis.call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
+      local keys, headers, ids, from = string.match(text, '^%S+ (%d+) (%d+) (%d+)\n()')
+      if keys then
+        join(text, tonumber(keys), tonumber(headers), tonumber(ids), from)
+      else
+        -- No message: it must not keep the others.
+        leave(i - 1)
+        call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
+      end
     end
     bytes = bytes + #text + 64
   end
