@@ -17,7 +17,7 @@ import { WaitingLine } from './waiting-line.js';
 const CLOSE_MS = 5_000;
 const MAX_CLOSE_MS = 2_147_483_647;
 /**
- * So many messages in a row go to a shard that has others under way: what is settled together then lies together in memory.
+ * So many messages in a row go to each shard while all have others under way: what is settled together then lies together in memory.
  * With many shards a third of the process's work is waiting for it otherwise.
  */
 const IN_A_ROW = 16;
@@ -34,9 +34,10 @@ export class QueueProducer {
   private lookup: Promise<void> | undefined;
   /** Sent before the queue was known. */
   private early: Array<{ readonly item: Outgoing; readonly settle: Settle<SentQueueMessage>; readonly place: number }> = [];
-  /** Whose turn it is, and for how many more. */
+  /** Whose turn it is, for how many more, and of how many. */
   private current: ShardProducer | undefined;
   private left = 0;
+  private row = 1;
   private turn = Math.floor(Math.random() * 10_000);
   private closing: Promise<void> | undefined;
   private unsent = 0;
@@ -195,15 +196,22 @@ export class QueueProducer {
     return by === '' ? this.next(queue) : this.shard(queue, murmur2Partitioner(by, queue.shards));
   }
 
-  /** For a message that any shard may have: they take turns. */
+  /** For a message that any shard may have: they take turns, which are as long for all of a round. One that is slow gets no more than the others. */
   private next(queue: KnownQueue): ShardProducer {
-    const { current } = this;
-    if (current?.outbox.busy && this.left > 0) {
+    if (this.current && this.left > 0) {
       this.left--;
-      return current;
+      return this.current;
     }
-    this.left = IN_A_ROW - 1;
-    return (this.current = this.shard(queue, this.turn++ % queue.shards));
+    const shard = this.turn++ % queue.shards;
+    if (shard === 0) this.row = this.allBusy(queue) ? IN_A_ROW : 1;
+    this.left = this.row - 1;
+    return (this.current = this.shard(queue, shard));
+  }
+
+  private allBusy({ shards }: KnownQueue): boolean {
+    if (this.shards.size < shards) return false;
+    for (const { outbox } of this.shards.values()) if (!outbox.busy) return false;
+    return true;
   }
 
   private shard(queue: KnownQueue, shard: number): ShardProducer {

@@ -18,7 +18,7 @@ if not live(KEYS[2], session) then return { 'LOST' } end
 local MOST, MOST_BYTES = 800, 1048576
 local part, moved, bytes = 1, 0, 0
 
-local call, find, sub = redis.call, string.find, string.sub
+local call = redis.call
 local function join(text, keys, headers, ids, from)
   local at = from + keys + headers + ids
   local data = string.sub(text, at)
@@ -37,9 +37,9 @@ repeat
     joined = upto
   end
   for i, text in ipairs(texts) do
-    local space = find(text, ' ', 1, true)
-    if space and space > 1 and sub(text, space, space + 6) == ' 0 0 0\n' then
-      call('XADD', messages, '*', 'data', sub(text, space + 7))
+    local data = string.match(text, '^%S+ 0 0 0\n()')
+    if data then
+      call('XADD', messages, '*', 'data', string.sub(text, data))
     else
       local keys, headers, ids, from = string.match(text, '^%S+ (%d+) (%d+) (%d+)\n()')
       if keys then
