@@ -33,7 +33,7 @@ const engine: Role = async ({ url, options, tell }) => {
     const held: QueueContext[] = [];
     const consumeMs = await timed(async () => {
       await new Promise<void>((resolve, reject) => {
-        own.addQueueConsumer({ queue: QUEUE, ack: 'manual', concurrency: messages, prefetch: 2 * messages > 1_000_000 ? 1_000_000 : 2 * messages }, {
+        own.addQueueConsumer({ queue: QUEUE, ack: 'manual', concurrency: messages, prefetch: 2 * messages }, {
           message: (_, context) => {
             if (held.push(context) === messages) resolve();
           },

@@ -45,7 +45,7 @@ export function resolveQueueTuning(input: QueueTuning, path: string, base?: Reso
   const retry = objectOf(input.retry, `${path}.retry`, check.problems);
   check.problems.push(...checkKeys(retry, ['maxAttempts', ...Object.keys(DEFAULT_BACKOFF)], `${path}.retry`));
   const concurrency = check.number('concurrency', input.concurrency, base?.concurrency ?? 16, 1, 1_000_000);
-  const prefetch = check.number('prefetch', input.prefetch, Math.max(base?.prefetch ?? PREFETCH, concurrency), 1, 1_000_000);
+  const prefetch = check.number('prefetch', input.prefetch, Math.max(base?.prefetch ?? PREFETCH, concurrency), 1, 10_000_000);
   if (prefetch < concurrency) check.report('prefetch', `must be at least the concurrency, ${concurrency}: a message that is handled is held`, prefetch);
   const value: ResolvedQueueTuning = {
     concurrency,
