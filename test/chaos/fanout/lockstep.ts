@@ -15,10 +15,14 @@ export interface Rules {
 /** Timers fire a little early, and the workers' clocks count whole milliseconds. */
 export const CLOCK_MS = 3;
 
-/** The room need not have waited for this subscriber until the next turn, because it was too late. */
-function timedOut(stay: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules, by = turn.nextAt): boolean {
-  const shownAt = stay.shown.get(place);
-  return (shownAt !== undefined && shownAt + ackTimeoutMs - CLOCK_MS <= by) || turn.at + roomTimeoutMs - CLOCK_MS <= by;
+/** When a message's time was over for this subscriber. */
+export function timeOf({ shown }: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules): number {
+  return Math.min((shown.get(place) ?? Infinity) + ackTimeoutMs, turn.at + roomTimeoutMs);
+}
+
+/** The room need not have waited for this subscriber any longer, because it was too late. */
+function timedOut(stay: Stay, place: number, turn: Turn, rules: Rules, by = turn.nextAt): boolean {
+  return timeOf(stay, place, turn, rules) - CLOCK_MS <= by;
 }
 
 /** Ejected because the room's time was over, which the room's server or the process itself notices. */

@@ -1,5 +1,5 @@
 import type { Death } from './deaths.js';
-import { CLOCK_MS, type Rules } from './lockstep.js';
+import { CLOCK_MS, timeOf, type Rules } from './lockstep.js';
 import type { Stay } from './stays.js';
 import type { Timeline, Turn } from './timeline.js';
 
@@ -44,11 +44,6 @@ export function overdueOf(waits: readonly Wait[], since: number, nextAt: number)
     excused = Math.max(excused, until);
   }
   return Math.max(longest, nextAt - excused);
-}
-
-/** When a message's time was over for this subscriber. */
-function timeOf({ shown }: Stay, place: number, turn: Turn, { ackTimeoutMs, roomTimeoutMs }: Rules): number {
-  return Math.min((shown.get(place) ?? Infinity) + ackTimeoutMs, turn.at + roomTimeoutMs);
 }
 
 /** When it had said its last word about a message: it had acknowledged, or left while its handler was at work. */

@@ -18,7 +18,7 @@ const CLOSE_MS = 5_000;
 const MAX_CLOSE_MS = 2_147_483_647;
 /**
  * So many messages in a row go to each shard while all have others under way: what is settled together then lies together in memory.
- * With many shards a third of the process's work is waiting for it otherwise.
+ * Dealt to many shards one by one, messages cost the process more, since it waits for memory; see `bench queue-cluster`, 12 shards over 3.
  */
 const IN_A_ROW = 16;
 

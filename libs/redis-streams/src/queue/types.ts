@@ -9,7 +9,7 @@ export interface QueueSendOptions {
    * registration: its send resolves as `duplicate`. 1 to 1,024 characters.
    */
   readonly id?: string;
-  /** Messages of one key go to one shard, where they lie in the order they were sent. 1 to 1,024 characters. Default: shards in turn; while they are busy, sixteen messages each. */
+  /** Messages of one key go to one shard, where they lie in the order they were sent. 1 to 1,024 characters. Default: shards in turn; while all are busy, sixteen messages each. */
   readonly key?: string;
   /** It joins the queue so many milliseconds after Redis has it. At most 31,536,000,000, a year. Default 0. */
   readonly delayMs?: number;
