@@ -6,7 +6,7 @@ import { Net, waitUntil } from './support/net.js';
 
 const net = new Net();
 let ran: string[] = [];
-let wherever: Array<{ who: string; by: string; attempt: number }> = [];
+let wherever: Array<{ what: string; by: string }> = [];
 beforeEach(() => {
   ran = [];
   wherever = [];
@@ -16,9 +16,9 @@ const OPTIONS = streamOptions({ retry: { maxAttempts: 4, initialMs: 30, factor: 
 
 /** Three handlers of one pattern in one instance; what the second does is up to the data. */
 function handlersOf(by: string) {
-  const run = (who: string, { attempt }: RedisStreamsContext): number => {
+  const run = (who: string, { attempt }: RedisStreamsContext, what?: string): number => {
     ran.push(`${who}${attempt}`);
-    wherever.push({ who, by, attempt });
+    if (what !== undefined) wherever.push({ what, by });
     return attempt;
   };
   @Controller()
@@ -30,8 +30,8 @@ function handlersOf(by: string) {
     }
     @EventPattern<unknown>('shared', OPTIONS)
     b(@Payload() how: string, @Ctx() context: RedisStreamsContext): void {
-      const attempt = run('b', context);
-      if (how === 'twice' && attempt <= 2) throw new Error('b fails');
+      const attempt = run('b', context, how);
+      if (how.startsWith('twice') && attempt <= 2) throw new Error('b fails');
       if (how === 'a and b' && attempt <= 2) throw new RetryException('b', { delayMs: 40 });
       if (how === 'dead') throw new DeadLetterException('b gives up');
       if (how === 'drop') throw new DropException();
@@ -94,13 +94,16 @@ describe('several handlers of one pattern', () => {
   it('also when the next attempt is another instance\'s, in a service of several', async () => {
     await Promise.all(['x', 'y', 'z'].map((by) => net.serve(handlersOf(by))));
     const client = net.client();
-    const count = 60;
-    await Promise.all(Array.from({ length: count }, () => client.emitAsync('shared', 'twice')));
-    await waitUntil(() => ran.length >= count * 5, { what: 'all have run' });
+    let count = 0;
+    // Until the test is of something: a retry came to another than who had failed, which a busy machine may not do at once.
+    const moved = (): boolean => wherever.some(({ what, by }) => wherever.some((other) => other.what === what && other.by !== by));
+    for (let until = performance.now() + 30_000; !moved() && performance.now() < until; ) {
+      await Promise.all(Array.from({ length: 20 }, () => client.emitAsync('shared', `twice ${++count}`)));
+      await waitUntil(() => ran.length >= count * 5, { what: 'all have run' });
+    }
+    expect(moved(), 'a retry at another instance').toBe(true);
     const counted = Object.fromEntries(['a1', 'b1', 'b2', 'b3', 'c1'].map((name) => [name, ran.filter((run) => run === name).length]));
     expect(counted).toEqual({ a1: count, b1: count, b2: count, b3: count, c1: count });
-    // The test is of something: retries came to others than those who had failed.
-    expect(new Set(wherever.filter(({ who, attempt }) => who === 'b' && attempt === 3).map(({ by }) => by)).size).toBeGreaterThan(1);
   });
 
   it('after a last attempt leave a dead letter, and nothing besides; a replay begins with all of them', async () => {
