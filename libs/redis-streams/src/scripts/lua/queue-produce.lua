@@ -16,6 +16,11 @@ local call = redis.call
 local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
 if before then return before end
 
+-- A lone message: what is made for others takes longer than it.
+if #ARGV == 9 and ARGV[5] == '1' then
+  return remember(KEYS[1], ARGV[1], ARGV[1] .. ' ' .. call('XADD', KEYS[2], '*', 'data', ARGV[9]), ARGV[3], ARGV[4])
+end
+
 local messages, width = KEYS[2], ARGV[5] == '1' and 1 or 5
 
 local function xadd(at, key, headers, id, data)
@@ -43,6 +48,7 @@ if plain then
   -- All of the first one's millisecond, whatever the time has become: then its id says them all. Not where somebody has set
   -- the stream to where numbers end, nor where the server, older than 7.0, has no ids of a given millisecond.
   local first, count = add('*', 9), (#ARGV - 8) / width
+  if count == 1 then return remember(KEYS[1], ARGV[1], ARGV[1] .. ' ' .. first, ARGV[3], ARGV[4]) end
   local ms, number = string.match(first, '^(%d+%-)(%d+)$')
   local at, last = #number < 16 and redis.REDIS_VERSION_NUM and ms .. '*' or '*', first
   if width == 1 then
