@@ -1,41 +1,9 @@
 import { expect, it } from 'vitest';
-import { RedisStreamsEvents } from '../../../libs/redis-streams/dist/observability/events.js';
-import { resolveFanout } from '../../../libs/redis-streams/dist/fanout/options.js';
-import { RoomStore } from '../../../libs/redis-streams/dist/fanout/store.js';
-import { RedisConnection } from '../../../libs/redis-streams/dist/redis/connection.js';
 import { createRng, seedFromEnv } from '../../support/seed.js';
-import type { FanoutOptions } from './support/engine.js';
 import { Seen } from './support/handlers.js';
 import { keysOf } from './support/keys.js';
-import { BOTH, onTopologies, type World } from './support/world.js';
-
-/** The scripts by hand: sessions that live for an hour and say what they are told to say. */
-async function storeOf(world: World, options: FanoutOptions = {}) {
-  const namespace = world.namespace();
-  const redis = new RedisConnection('by hand', world.connection, 5_000, new RedisStreamsEvents());
-  world.onEnd(() => redis.close());
-  const store = new RoomStore(redis, resolveFanout({ ...options, namespace }).value, 0);
-  const { sessions } = keysOf('', { namespace });
-  let sequence = 0;
-  /** In which each message was last shown. */
-  const turns = new Map<string, number>();
-  return {
-    store, namespace,
-    session: async (name: string): Promise<string> => {
-      await world.cli(['ZADD', sessions, Date.now() + 3_600_000, `${name}:1`]);
-      return `${name}:1`;
-    },
-    send: async (room: string, ...data: unknown[]): Promise<string[]> => (await store.send('me', ++sequence, data.map((each) => ({ room, priority: 0, payload: JSON.stringify(each), awaited: false })))) as string[],
-    current: async (room: string): Promise<string | undefined> => {
-      const message = (await store.state(room)).current?.message;
-      if (message) turns.set(message.id, message.turn);
-      return message?.id;
-    },
-    /** Of what was never shown, a turn that may yet come. */
-    turnOf: (id: string): number => turns.get(id) ?? Number(id),
-    owing: async (room: string): Promise<string[]> => (await store.state(room)).members.filter(({ owes }) => owes).map(({ session }) => session).sort(),
-  };
-}
+import { storeOf } from './support/store.js';
+import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'acknowledgements', (world) => {
   it('name the turn of their message: said again, late, early, of something else or by somebody else they release nothing', async () => {
@@ -78,11 +46,11 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
     const [m1] = (await send(room, 1)) as [string];
     expect(await current(room)).toBe(m1);
     const before = turnOf(m1);
-    await store.eject(a, 'left', [room]);
+    await store.leave(a, [{ room }]);
     await store.join(b, [{ room, sync: true }]);
     await store.join(a, [{ room, sync: true }]);
     expect([await current(room), await owing(room)]).toEqual([m1, [b]]);
-    await store.eject(b, 'left', [room]);
+    await store.leave(b, [{ room }]);
     expect([await current(room), await owing(room)]).toEqual([m1, [a]]);
     expect(await store.acknowledge(a, [{ room, turn: before, ejected: [] }])).toEqual([0]);
     expect([await current(room), await owing(room)]).toEqual([m1, [a]]);
@@ -111,10 +79,10 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
     await store.acknowledge(b, [{ room, turn: turnOf(m1), ejected: [] }]);
     expect(await store.expire([room])).toMatchObject([{ late: [] }]);
     await unchanged(m2);
-    expect(await store.eject(b, 'dead', [room])).toBeUndefined();
+    expect(await store.bury(b, [room])).toBeUndefined();
     await unchanged(m2);
     await world().cli(['ZADD', sessions, Date.now() - 1, b]);
-    expect(await store.eject(b, 'dead', [room])).toMatchObject([{ late: [] }]);
+    expect(await store.bury(b, [room])).toMatchObject([{ late: [] }]);
     expect([await current(room), await owing(room)]).toEqual([m2, [a]]);
     await overdue();
     // Nobody has acknowledged: it is back in its place.
@@ -152,7 +120,7 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
           members.add(who);
           break;
         case 'leave':
-          await store.eject(who, 'left', [room]);
+          await store.leave(who, [{ room }]);
           members.delete(who);
           now?.owing.delete(who);
           break;

@@ -127,7 +127,7 @@ export class Caretaker {
         if ((await this.store.part(session, false)) && rooms > 0) this.host.events.emit('room.expelled', { session, reason: 'dead', rooms });
         return;
       }
-      const ejected = await this.store.eject(session, 'dead', some);
+      const ejected = await this.store.bury(session, some);
       if (!ejected) return;
       rooms += some.length;
       this.tell(some, ejected);
@@ -139,7 +139,7 @@ export class Caretaker {
     for (;;) {
       if (await this.store.part(session, true)) return;
       const rooms = await this.store.roomsOf(session, BATCH);
-      this.tell(rooms, (await this.store.eject(session, 'left', rooms)) ?? []);
+      this.tell(rooms, await this.store.leave(session, rooms.map((room) => ({ room }))));
     }
   }
 

@@ -19,10 +19,4 @@ export class Occupants extends Set<Subscriber> {
     }
     return mode;
   }
-
-  /** As `wanted`, for a step out of the room's waiting: only who listens stays. */
-  without(): SeatMode {
-    for (const { state, sync } of this) if (!sync && state === 'active') return 'async';
-    return 'out';
-  }
 }

@@ -14,10 +14,8 @@ import type { Subscriber, SubscriberHost, ShownMessage } from './subscriber.js';
 import type { EjectedSubscriber } from './types.js';
 
 /**
- * A process's place in one room: one subscription and one acknowledgement for all its local subscribers.
- *
- * A subscriber that was ejected always costs a step out of the room before one in
- * again: the message it failed is then accounted for as not acknowledged, never as acknowledged by nobody.
+ * A process's place in one room: one subscription and one acknowledgement for all its local subscribers. A message that none
+ * of those who were shown it has acknowledged is accounted for as that, whoever else is here.
  */
 export class Seat implements SubscriberHost, ShowingHost, StandingHost {
   private readonly standing: Standing;
@@ -178,12 +176,8 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
     return this.subscribers.wanted();
   }
 
-  without(): SeatMode {
-    return this.subscribers.without();
-  }
-
-  excused(): void {
-    this.current = undefined;
+  excused(turn?: number): void {
+    if (turn === undefined || this.current?.turn === turn) this.current = undefined;
   }
 
   idle(): void {
@@ -212,7 +206,7 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
       void subscriber.hook('joined', { room: this.room, subscriber: subscriber.id } as never);
       // Shown while nobody here was in a state to see it, and still owed.
       const { current } = this;
-      if (!subscriber.sync || !current?.message || current.done || current.waiting.size > 0 || this.standing.isDemoted) continue;
+      if (!subscriber.sync || !current?.message || current.done || current.waiting.size > 0 || this.standing.forgoes(current.turn)) continue;
       current.waiting.add(subscriber);
       subscriber.show(current.message);
     }
@@ -241,7 +235,8 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
     }
     const shown = new Showing(this.room, wire.id, wire.turn, message, waiting, this);
     this.current = shown;
-    if (message) for (const subscriber of active) subscriber.show(message);
+    // The handler of one may end another.
+    if (message) for (const subscriber of active) if (subscriber.state === 'active') subscriber.show(message);
     // Here nobody owes anything, so nobody who comes later is to see it.
     if (this.standing.mode === 'async') shown.finish(false);
     // Nobody to wait for: what all of us can say at once. Unless we are on the way out, which says that nobody saw it.
@@ -278,8 +273,7 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
 
   /** All who were to see it here have. */
   private finish(current: Showing): void {
-    // Everybody was ejected over it: leaving the room says so.
-    if (!this.standing.isDemoted) current.finish(this.standing.mode === 'sync');
+    if (!this.standing.forgoes(current.turn)) current.finish(this.standing.mode === 'sync');
   }
 
   private ejectAll(reason: EjectReason): void {
@@ -308,9 +302,9 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
     subscriber.abort(reason);
     const { current } = this;
     if (wasActive && current?.waiting.delete(subscriber) && current.waiting.size === 0 && !current.done) {
-      // Others here have acknowledged, so the process does. Without any, it goes out, which says the opposite, whoever has come since.
+      // Others here have acknowledged, so the process does.
       if (current.acknowledged) this.finish(current);
-      else this.standing.demote();
+      else this.standing.forgo(current.turn);
     }
     this.changes.tell();
   }

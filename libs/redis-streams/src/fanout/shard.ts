@@ -18,7 +18,7 @@ import { Seat } from './seat.js';
 import type { SeatHost } from './seat-host.js';
 import { RoomSender } from './sender.js';
 import type { Admission } from './standing.js';
-import { RoomStore, type Ejected } from './store.js';
+import { RoomStore, type Departure, type Ejected } from './store.js';
 
 export interface ShardContext {
   readonly redis: RedisConnection;
@@ -44,6 +44,8 @@ export class RoomCounts {
 
 /** Rooms in one script call. */
 const BATCH = 100;
+/** What became of a room from which a dead session has departed. */
+const UNTOUCHED: Ejected = { late: [], redelivered: undefined, buried: undefined, refusal: undefined, isOut: false };
 
 /** One shard of rooms as one process sees it: one session, one subscriber connection, a seat in each room it is in. */
 export class FanoutShard implements SeatHost {
@@ -55,7 +57,7 @@ export class FanoutShard implements SeatHost {
   private starting: Promise<void> | undefined;
   private hearing: Channels | undefined;
   private readonly joins: Batcher<{ room: string; sync: boolean }, Admission>;
-  private readonly leaves: Batcher<string, Ejected>;
+  private readonly parts: Batcher<Departure, Ejected>;
   private readonly acks: Acknowledger;
   private readonly arrivals = new Changes();
   private stopped = false;
@@ -85,7 +87,7 @@ export class FanoutShard implements SeatHost {
     });
     const batch = { maxItems: BATCH, maxBytes: Infinity, maxPendingItems: Infinity, maxPendingBytes: Infinity };
     this.joins = new Batcher({ ...batch, what: 'joining rooms', send: (rooms) => this.joinAll(rooms) });
-    this.leaves = new Batcher({ ...batch, what: 'leaving rooms', send: (rooms) => this.leaveAll(rooms) });
+    this.parts = new Batcher({ ...batch, what: 'leaving rooms', send: (departures) => this.partAll(departures) });
     this.acks = new Acknowledger({ store: this.store, session: () => this.session(), call: (command) => this.hearing?.call(command), tell: (command) => this.hearing?.tell(command) === true });
   }
 
@@ -163,6 +165,8 @@ export class FanoutShard implements SeatHost {
   /** After `stop`: nothing is sent any more. */
   async close(): Promise<void> {
     await this.sender.close();
+    // What was sent after the stop has asked it to look after the rooms.
+    this.caretaker.close();
     this.hearing?.close();
   }
 
@@ -186,13 +190,13 @@ export class FanoutShard implements SeatHost {
   }
 
   async leave(room: string): Promise<void> {
-    await this.acks.settled();
-    const { redelivered, buried, refusal } = await this.leaves.add(room);
-    if (refusal) this.context.onError(refusal, { room, during: 'leaving' });
-    if (redelivered !== undefined) this.events.emit('room.redelivered', { room, id: redelivered });
-    if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });
+    await this.part({ room });
   }
 
+  async forgo(room: string, turn: number): Promise<boolean> {
+    const { isOut } = await this.part({ room, forgone: turn });
+    return !isOut;
+  }
   acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean> {
     return this.acks.add(room, turn, ejected, unanswered);
   }
@@ -273,10 +277,21 @@ export class FanoutShard implements SeatHost {
     throw new ConnectionError(`the session ${session} is dead`);
   }
 
-  private async leaveAll(rooms: readonly string[]): Promise<readonly Ejected[]> {
+  private async part(departure: Departure): Promise<Ejected> {
+    const { room } = departure;
+    await this.acks.settled();
+    const ejected = await this.parts.add(departure);
+    const { redelivered, buried, refusal } = ejected;
+    if (refusal) this.context.onError(refusal, { room, during: 'leaving' });
+    if (redelivered !== undefined) this.events.emit('room.redelivered', { room, id: redelivered });
+    if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });
+    return ejected;
+  }
+
+  private async partAll(departures: readonly Departure[]): Promise<readonly Ejected[]> {
     const session = this.session();
     // A dead session is out of all rooms, or will be.
-    return (session !== undefined && (await this.store.eject(session, 'left', rooms))) || rooms.map(() => ({ late: [], redelivered: undefined, buried: undefined, refusal: undefined }));
+    return session === undefined ? departures.map(() => UNTOUCHED) : this.store.leave(session, departures);
   }
 
   private fetched(room: string, text: string): void {

@@ -27,7 +27,7 @@ export class Showing {
   constructor(
     private readonly room: string,
     id: string,
-    private readonly turn: number,
+    readonly turn: number,
     private shown: ShownMessage | undefined,
     /** Not to be added to once it is done. */
     public waiting: Set<Subscriber>,

@@ -17,21 +17,23 @@ export interface RoomSteps {
   deafen(room: string): void;
   join(room: string, sync: boolean): Promise<Admission>;
   leave(room: string): Promise<void>;
+  /** Stays in, and is not waited for any more with the message of that turn. @returns false: it is no member any more */
+  forgo(room: string, turn: number): Promise<boolean>;
 }
 
 export interface StandingHost {
   /** What it shall be. */
   wanted(): SeatMode;
-  /** As `wanted`, after a step that takes the process out of what the room waits for. */
-  without(): SeatMode;
   /** Of the room's channel. */
   heard(text: string): void;
   /** The mode is what was wanted; `after`: just changed, and for whom waits here messages begin behind this; `fresh`: it was out before. */
   arrived(after?: number, fresh?: boolean): void;
   /** What was said while a step was under way. */
   shown(message: WireMessage): void;
-  /** Out of the room's waiting: the current message is nothing to us any more. */
-  excused(): void;
+  /** The room does not wait for us with the message of that turn; default: with any. */
+  excused(turn?: number): void;
+  /** The room went on without us. */
+  expelled(): void;
   /** Nothing is wanted and nothing is under way. */
   idle(): void;
   trouble(error: Error): void;
@@ -43,8 +45,8 @@ export interface StandingHost {
  */
 export class Standing {
   private current: SeatMode = 'out';
-  /** The next step leads out, whatever comes after. */
-  private leaving = false;
+  /** The turn of a message that nobody here sees through. It is accounted for as not acknowledged, whoever has come since. */
+  private forgone: number | undefined;
   /** What the server notes of us may be something else: an answer was lost, or a word of it was older than our last step. */
   private doubtful = false;
   private hearing = false;
@@ -65,24 +67,24 @@ export class Standing {
     return this.current;
   }
 
-  /** On the way out: what the room waits for will be accounted for as not acknowledged. */
-  get isDemoted(): boolean {
-    return this.leaving;
+  forgoes(turn: number): boolean {
+    return this.forgone === turn;
   }
 
   get isClosed(): boolean {
     return this.closed;
   }
 
-  demote(): void {
-    this.leaving = true;
+  /** One at a time: the room shows no other message before it is done with this one. */
+  forgo(turn: number): void {
+    this.forgone = turn;
   }
 
   /** The server has taken us out. */
   lost(): void {
     this.current = 'out';
     this.doubtful = true;
-    this.early = undefined;
+    this.early = this.forgone = undefined;
   }
 
   /** Keeps it for after the step that is under way, whose answer decides what it is to us. @returns false when there is none */
@@ -108,9 +110,10 @@ export class Standing {
     for (let failures = 0; this.changed && !this.isClosed; ) {
       this.changed = false;
       try {
-        const to = this.leaving ? host.without() : host.wanted();
-        if (to !== this.current || this.leaving || this.doubtful) await this.step(to);
-        if (this.leaving || this.doubtful || host.wanted() !== this.current) this.changed = true;
+        const to = host.wanted();
+        if (to !== this.current || this.doubtful) await this.step(to);
+        else if (this.forgone !== undefined) await this.stepAside(this.forgone);
+        if (this.forgone !== undefined || this.doubtful || host.wanted() !== this.current) this.changed = true;
         else host.arrived();
         failures = 0;
       } catch (error) {
@@ -136,8 +139,8 @@ export class Standing {
       // Also when we think that we are out: as a member that nobody here knows of we would hold the room up.
       if (this.current !== 'out' || this.doubtful) await server.leave(room);
       this.current = 'out';
-      this.leaving = this.doubtful = false;
-      return host.excused();
+      this.doubtful = false;
+      return this.excused();
     }
     if (!this.hearing) {
       await server.hear(room, (text) => host.heard(text));
@@ -147,13 +150,31 @@ export class Standing {
     this.doubtful = true;
     const { after, owed } = await server.join(room, to === 'sync');
     if (!this.early) return; // the session was lost meanwhile
-    if (to === 'async') host.excused();
+    if (to === 'async') this.excused();
     const fresh = this.current === 'out';
     this.current = to;
-    this.leaving = this.doubtful = false;
+    this.doubtful = false;
     host.arrived(after, fresh);
     if (owed) host.shown(owed);
     this.releaseEarly();
+  }
+
+  /**
+   * Not out and in again: between two steps the room would show others what those who are here now were promised. May be
+   * repeated, also when the room shows its next message already: which one is meant the turn says.
+   */
+  private async stepAside(turn: number): Promise<void> {
+    if (await this.server.forgo(this.room, turn)) {
+      if (this.forgone === turn) this.forgone = undefined;
+      return this.host.excused(turn);
+    }
+    this.host.expelled();
+    this.lost();
+  }
+
+  private excused(): void {
+    this.forgone = undefined;
+    this.host.excused();
   }
 
   private releaseEarly(): void {

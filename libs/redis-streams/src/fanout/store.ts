@@ -40,12 +40,21 @@ export interface Attention {
   readonly born: ReadonlyArray<readonly [room: string, number: number]>;
 }
 
+/** A session leaves a room. */
+export interface Departure {
+  readonly room: string;
+  /** It stays a member: only with the message of this turn it is not waited for any more. */
+  readonly forgone?: number;
+}
+
 export interface Ejected {
   readonly late: readonly string[];
   readonly redelivered: string | undefined;
   readonly buried: string | undefined;
   /** Nothing was done: a key of the room is something else. */
   readonly refusal: ConnectionError | undefined;
+  /** It was to stay a member, and was none. */
+  readonly isOut: boolean;
 }
 
 export interface RawState {
@@ -135,9 +144,14 @@ export class RoomStore {
     return status === 'LOST' ? undefined : numbers.map((text, i) => refusalOf(text, this.channel(rooms[i]!.room)) ?? admissionOf(text));
   }
 
-  /** Takes a session out of rooms. @returns undefined when it is said to be dead and is not */
-  async eject(session: string, reason: 'left' | 'dead', rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
-    return this.ejected(this.keys.roomsOf(session), [session, reason], rooms);
+  async leave(session: string, departures: readonly Departure[]): Promise<readonly Ejected[]> {
+    const turns = departures.map(({ forgone }) => forgone ?? '');
+    return (await this.ejected(this.keys.roomsOf(session), [session, 'left', ...turns], departures.map(({ room }) => room))) ?? [];
+  }
+
+  /** Takes a dead session out of rooms. @returns undefined when it is not dead */
+  async bury(session: string, rooms: readonly string[]): Promise<readonly Ejected[] | undefined> {
+    return this.ejected(this.keys.roomsOf(session), [session, 'dead'], rooms);
   }
 
   /** Takes everybody out of these rooms who has not acknowledged in time. */
@@ -233,6 +247,7 @@ export class RoomStore {
     if (status === 'LIVE') return undefined;
     return rows.map((row, i) => ({
       refusal: row[0] === undefined ? undefined : refusalOf(row[0], this.channel(rooms[i]!)),
+      isOut: row[0] === 'no member',
       late: row.filter((text) => !text.includes(' ')),
       redelivered: row.find((text) => text.startsWith('redelivered '))?.slice('redelivered '.length),
       buried: row.find((text) => text.startsWith('buried '))?.slice('buried '.length),

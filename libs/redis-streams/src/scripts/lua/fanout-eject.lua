@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
--- Takes a session out of rooms: it leaves, or is dead. Or, with no session, takes out whoever has not acknowledged in time.
+-- Takes a session out of rooms: it leaves, or is dead; or only out of what one message of a room waits for. Or, with no
+-- session, takes out whoever has not acknowledged in time.
 -- KEYS  1 current  2 backlogs  3 dead  4 rooms  5 sessions  6 the session's rooms  7... for each room: state, backlog, outcomes
 -- ARGV  1 rules of the rooms, see include/room.lua  2 session or ''  3 left | dead | timeout
+--       4... for each room that it leaves: nothing, or the turn of the message with which it is not waited for any more
 -- Reply {'OK', per room what became of its current message: "" | "redelivered <id>" | "buried <id>", before it the
---       sessions ejected for the timeout; or "foreign <key>": it is something else, and the room stays as it is} | {'LIVE'}:
---       the session is not dead
+--       sessions ejected for the timeout; or "foreign <key>": it is something else, and the room stays as it is; or
+--       "no member": there is nothing it could stay in} | {'LIVE'}: the session is not dead
 local FIRST_ROOM = 7
 --@include clock
 --@include room
@@ -38,6 +40,17 @@ local function expire(room, out)
   end
 end
 
+-- Of another message than that of the turn it changes nothing: it may be said again, and late.
+local function forgo(room, turn, out)
+  local noted = redis.call('HGET', room.state, session)
+  if not noted then
+    out[1] = 'no member'
+  elseif room.turn == tonumber(turn) and owes(room.turn, noted) then
+    redis.call('HSET', room.state, session, turn)
+    excuse(room, session)
+  end
+end
+
 local function step(i, out)
   local name, key = string.sub(KEYS[4 + i * 3], #TAG + #'room:' + 1), foreign(i)
   if key then
@@ -48,8 +61,11 @@ local function step(i, out)
     return
   end
   local room = load_room(i)
+  local forgone = ARGV[3 + i]
   if reason == 'timeout' then
     expire(room, out)
+  elseif forgone and forgone ~= '' then
+    forgo(room, forgone, out)
   else
     redis.call('SREM', KEYS[6], room.name)
     dismiss(room, session, session)

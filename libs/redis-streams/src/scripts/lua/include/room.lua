@@ -121,6 +121,12 @@ local function owes(turn, noted)
   return turn and noted and noted ~= 'async' and tonumber(noted) < turn
 end
 
+-- Takes a session out of what the current message waits for.
+local function excuse(room, who)
+  room.left, room.ejected, room.excused = room.left - 1, room.ejected + 1, true
+  room.who = room.who and room.who .. ',' .. who or who
+end
+
 -- Takes a session out of the room, and out of what its current message waits for. Answers what it was noted as.
 local function dismiss(room, session, who)
   local noted = redis.call('HGET', room.state, session)
@@ -131,10 +137,7 @@ local function dismiss(room, session, who)
     room.async = room.async - 1
   else
     room.sync = room.sync - 1
-    if owes(room.turn, noted) then
-      room.left, room.ejected, room.excused = room.left - 1, room.ejected + 1, true
-      room.who = room.who and room.who .. ',' .. who or who
-    end
+    if owes(room.turn, noted) then excuse(room, who) end
   end
   return noted
 end
