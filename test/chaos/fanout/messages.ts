@@ -53,9 +53,9 @@ export type Command = { readonly type: 'begin'; readonly config: FanoutWorkerCon
 export interface Tick { readonly n: number }
 
 /** Counters of what a worker did that it should not. */
-export interface Deeds { twice: number; late: number; old: number; foreign: number; stalls: number; throws: number; joins: number; leaves: number }
+export interface Deeds { twice: number; late: number; old: number; foreign: number; stalls: number; throws: number; joins: number; leaves: number; overlaps: number }
 
-export const noDeeds = (): Deeds => ({ twice: 0, late: 0, old: 0, foreign: 0, stalls: 0, throws: 0, joins: 0, leaves: 0 });
+export const noDeeds = (): Deeds => ({ twice: 0, late: 0, old: 0, foreign: 0, stalls: 0, throws: 0, joins: 0, leaves: 0, overlaps: 0 });
 
 export type Report =
   | { readonly type: 'ready' }

@@ -22,20 +22,24 @@ export class Seats {
     ]));
   }
 
-  /** Leaves one at random and joins it again, until the end. */
+  /** One at random leaves, and one joins in its place: after it or, as a web socket that reconnects, before it. Until the end. */
   async churn(): Promise<void> {
     const { rng, deeds } = this.desk;
     for (;;) {
       await sleep(rng.int(300, 900));
       if (this.ending || this.occupied.length === 0) return;
-      const [seat] = this.occupied.splice(rng.int(0, this.occupied.length - 1), 1) as [Occupied];
-      await this.say(seat, 'leave');
-      await seat.subscription.leave();
-      deeds.leaves++;
-      if (rng.chance(0.5)) await sleep(rng.int(1, 200));
-      if (this.ending) return;
-      await (this.joining = this.join(seat.place, seat.sync));
-      deeds.joins++;
+      const seat = this.occupied[rng.int(0, this.occupied.length - 1)]!;
+      if (rng.chance(0.5)) {
+        await this.replace(seat);
+        if (this.ending) return;
+        deeds.overlaps++;
+        await this.leave(seat);
+      } else {
+        await this.leave(seat);
+        if (rng.chance(0.5)) await sleep(rng.int(1, 200));
+        if (this.ending) return;
+        await this.replace(seat);
+      }
     }
   }
 
@@ -44,6 +48,18 @@ export class Seats {
     this.ending = true;
     await this.joining?.catch(() => undefined);
     await Promise.all(this.occupied.map((seat) => this.say(seat, 'stop')));
+  }
+
+  private async leave(seat: Occupied): Promise<void> {
+    this.occupied.splice(this.occupied.indexOf(seat), 1);
+    await this.say(seat, 'leave');
+    await seat.subscription.leave();
+    this.desk.deeds.leaves++;
+  }
+
+  private async replace({ place, sync }: Occupied): Promise<void> {
+    await (this.joining = this.join(place, sync));
+    this.desk.deeds.joins++;
   }
 
   private say({ sub, place: { room } }: Occupied, how: 'leave' | 'stop'): Promise<void> {
