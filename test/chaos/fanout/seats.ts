@@ -4,7 +4,7 @@ import type { RedisStreamsEngine } from '../library.js';
 import type { Place } from './messages.js';
 import { RoomWork, type Desk } from './work.js';
 
-interface Occupied { readonly place: Place; readonly sync: boolean; readonly sub: string; readonly subscription: RoomSubscription }
+interface Occupied { readonly place: Place; readonly sync: boolean; readonly sub: string; readonly work: RoomWork; readonly subscription: RoomSubscription }
 
 /** A worker's subscriptions, and their coming and going. */
 export class Seats {
@@ -22,7 +22,7 @@ export class Seats {
     ]));
   }
 
-  /** One at random leaves, and one joins in its place: after it or, as a web socket that reconnects, before it. Until the end. */
+  /** One at random leaves, and one joins in its place: after it or, as a web socket that reconnects, before it, while a message is handled. Until the end. */
   async churn(): Promise<void> {
     const { rng, deeds } = this.desk;
     for (;;) {
@@ -30,10 +30,11 @@ export class Seats {
       if (this.ending || this.occupied.length === 0) return;
       const seat = this.occupied[rng.int(0, this.occupied.length - 1)]!;
       if (rng.chance(0.5)) {
-        await this.replace(seat);
-        if (this.ending) return;
+        await seat.work.during(async () => {
+          await this.replace(seat);
+          if (!this.ending) await this.leave(seat);
+        });
         deeds.overlaps++;
-        await this.leave(seat);
       } else {
         await this.leave(seat);
         if (rng.chance(0.5)) await sleep(rng.int(1, 200));
@@ -80,6 +81,6 @@ export class Seats {
       joined: () => void desk.ledger.note({ kind: 'in', at: desk.now(), ...about, detail: `${sync ? 'sync' : 'async'} ${desk.session(room)}` }),
       ejected: ({ reason }) => void desk.ledger.note({ kind: 'out', at: desk.now(), ...about, detail: reason }),
     });
-    this.occupied.push({ place, sync, sub, subscription });
+    this.occupied.push({ place, sync, sub, work, subscription });
   }
 }

@@ -8,6 +8,8 @@ import type { RoomLedgerWriter } from './room-ledger.js';
 const REMEMBERED = 3;
 /** So soon after its handler's the library's acknowledgement has arrived, unless another local subscriber holds it up. */
 const TAKEN_MS = 100;
+/** A message comes within that, in a room that goes on. */
+const HELD_MS = 300;
 
 /** What all handlers of a worker share. */
 export interface Desk {
@@ -30,6 +32,8 @@ export interface Desk {
  */
 export class RoomWork {
   private readonly done: string[] = [];
+  /** Of a message that is to be under way for a while. */
+  private held: { begun(): void; readonly ended: Promise<void> } | undefined;
 
   constructor(
     private readonly desk: Desk,
@@ -37,6 +41,20 @@ export class RoomWork {
     private readonly place: Place,
     readonly manual: boolean,
   ) {}
+
+  /** Holds the next message until `act` has ended; `act` is called when it is shown, or after a while when none is. */
+  async during(act: () => Promise<void>): Promise<void> {
+    let end!: () => void;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    const begun = new Promise<void>((resolve) => (this.held = { begun: resolve, ended }));
+    await Promise.race([begun, sleep(HELD_MS)]);
+    try {
+      await act();
+    } finally {
+      this.held = undefined;
+      end();
+    }
+  }
 
   async handle(context: RoomContext): Promise<void> {
     const { desk, sub } = this;
@@ -54,6 +72,8 @@ export class RoomWork {
       deeds.stalls++;
       await sleep(ackTimeoutMs + rng.int(50, 400));
     } else if (rng.chance(0.3)) await sleep(rng.int(1, 5));
+    this.held?.begun();
+    await this.held?.ended;
     await desk.ledger.note({ kind: 'acked', at: desk.now(), ...note });
     if (this.manual) context.ack();
     if (rng.chance(mischief.acks / 1_000)) this.misbehave(context, turn);
