@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readdirSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { createRng, seedFromEnv } from '../../support/seed.js';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { waitUntil } from '../../support/wait.js';
@@ -132,6 +132,24 @@ onTopologies(['standalone'], 'the end of a process in rooms', (world) => {
     };
     await Promise.all(Array.from({ length: AT_ONCE }, play));
   }, 60_000 + CHILDREN * 2_000);
+
+  it('keeps no timer for what was sent when it had stopped all else, and is nobody\'s to look after', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const [sender, a] = [world().peer(), world().peer()];
+    const room = world().room();
+    const held = gate();
+    await a.rooms.join(room, () => held.opened);
+    const before = timers();
+    await sender.engine.start();
+    await sender.engine.drain();
+    const looks = (await sender.rooms.stores()).map((store) => vi.spyOn(store, 'look'));
+    const sent = sender.rooms.send(room, 1, { await: 'acked' }).catch((error: { code?: string }) => error.code);
+    await waitUntil(() => looks.some(({ mock }) => mock.settledResults.some(({ type }) => type === 'fulfilled')), { what: 'the sender has looked after the room' });
+    await sender.engine.stop();
+    expect(await sent).toBe('CLOSED');
+    await waitUntil(() => timers() <= before, { what: `no more than ${before} timers`, timeoutMs: 500 });
+    held.open();
+  });
 
   it('keeps no descriptor and no timer, however often it comes and goes', async () => {
     const descriptors = (): number => readdirSync('/proc/self/fd').length;

@@ -1,8 +1,38 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RoomSender } from '../../../libs/redis-streams/dist/fanout/sender.js';
+import { CommandTimeoutError, ConnectionError } from '../../../libs/redis-streams/dist/errors/index.js';
 import type { OutgoingRoomMessage } from '../../../libs/redis-streams/dist/fanout/store.js';
 
 const SENT = 3_000;
+
+describe('sends that fail', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const failing = (errors: (tries: number) => Error): RoomSender => {
+    let tries = 0;
+    const store = { send: () => Promise.reject(errors(++tries)), retire: () => Promise.resolve() };
+    return new RoomSender({ store: store as never, listen: () => Promise.resolve(), tend: () => undefined, onError: () => undefined });
+  };
+  const send = async (sender: RoomSender): Promise<unknown> => {
+    const sent = sender.send({ room: 'r', priority: 0, payload: '1', awaited: false }).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(30_000);
+    return sent;
+  };
+
+  it.each([
+    ['a server that does not answer', () => new CommandTimeoutError('EVALSHA', 2_000)],
+    ['a refusal behind an answer that was lost', (tries: number) => (tries === 1 ? new CommandTimeoutError('EVALSHA', 2_000) : new Error('NOPERM this user has no permissions'))],
+  ])('say that it is unknown what became of them: %s', async (_, errors) => {
+    const error = await send(failing(errors));
+    expect(error).toBeInstanceOf(ConnectionError);
+    expect((error as Error).message).toMatch(/whether these messages were taken is unknown$/);
+  });
+
+  it('say nothing of the kind when they were refused at once', async () => {
+    expect(await send(failing(() => new Error('NOPERM this user has no permissions')))).toMatchObject({ code: 'CONNECTION', message: 'sending to rooms failed: NOPERM this user has no permissions' });
+  });
+});
 
 describe('sends that wait for acknowledgements', () => {
   beforeEach(() => void vi.useFakeTimers());

@@ -223,16 +223,25 @@ export class RoomSender {
   private async sendBatch(items: readonly OutgoingRoomMessage[]): Promise<ReadonlyArray<string | Error>> {
     const sequence = ++this.sequence;
     const until = performance.now() + PATIENCE_MS;
+    // Whether an earlier try may have stored them.
+    let unsure = false;
     for (let failures = 0; ; failures++) {
       try {
         const answers = await this.host.store.send(this.id, sequence, items);
         if (answers !== 'LATE') return answers;
         return items.map(() => new ConnectionError('the answer to this send is not remembered any more: it may or may not have been taken'));
       } catch (error) {
-        if (!isTransient(error) || isOutOfMemory(error) || this.closed.signal.aborted || performance.now() > until) throw error instanceof RedisStreamsError || isOutOfMemory(error) ? error : new ConnectionError(`sending to rooms failed: ${(error as Error).message}`, error);
+        const isFull = isOutOfMemory(error);
+        if (!isTransient(error) || isFull || this.closed.signal.aborted || performance.now() > until) throw this.gaveUp(error as Error, unsure || (isTransient(error) && !isFull));
+        unsure = true;
         await sleep(Math.min(2_000, 50 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2), this.closed.signal);
       }
     }
+  }
+
+  private gaveUp(error: Error, unsure: boolean): Error {
+    if (unsure) return new ConnectionError(`sending to rooms failed (${error.message}); whether these messages were taken is unknown`, error);
+    return error instanceof RedisStreamsError || isOutOfMemory(error) ? error : new ConnectionError(`sending to rooms failed: ${error.message}`, error);
   }
 }
 

@@ -9,7 +9,7 @@ export interface RoomSendOptions {
   readonly headers?: RoomHeaders;
   /** `queued` (default): resolve when Redis has the message. `acked`: when every sync subscriber has acknowledged it, or was ejected. */
   readonly await?: 'queued' | 'acked';
-  /** With `await: 'acked'`: wait so many ms at most, else reject with an AckTimeoutError; the message stays sent. Default: for ever. */
+  /** With `await: 'acked'`: wait so many ms at most from when Redis has the message, else reject with an AckTimeoutError; it stays sent. Default: for ever. */
   readonly timeoutMs?: number;
 }
 
