@@ -48,6 +48,27 @@ onTopologies(['standalone'], 'queue producer and lost answers', (world) => {
     expect(await storedIn(world(), queue)).toHaveLength(1 + 200 - 67);
   });
 
+  it('of a send that is then refused for good: told as unknown, with the cause', async () => {
+    const server = await startRedis();
+    world().onEnd(() => server.stop());
+    const proxy = await startCutter(server.port);
+    world().onEnd(() => proxy.stop());
+    const client = world().engine({ connection: { url: proxy.url } }).queues();
+    await client.register({ name: 'x' });
+    const producer = client.queue('x');
+    await producer.send('first');
+    proxy.cutAfter(shaOf('queue-produce'), Infinity);
+    const error = failure(producer.send('stored'));
+    await waitUntil(() => proxy.cuts > 0, { what: 'its answer is lost' });
+    await server.cli('ACL', 'SETUSER', 'default', '-evalsha', '-eval');
+    proxy.cutAfter('', 0);
+    expect(await error).toMatchObject({ code: 'CONNECTION', cause: { message: expect.stringContaining('NOPERM') as string }, message: expect.stringMatching(/NOPERM.*whether these messages were stored is unknown/) as string });
+    expect(await failure(producer.send('surely not'))).toMatchObject({ message: expect.stringMatching(/^NOPERM/) as string });
+    await server.cli('ACL', 'SETUSER', 'default', '+@all');
+    await producer.send('last');
+    expect(JSON.stringify(await server.cli('XRANGE', '{queue:x/0}:messages', '-', '+'))).toMatch(/first.*stored.*last/);
+  });
+
   it('of a registration: it is ours', async () => {
     const name = world().name();
     const proxy = await cutter();
@@ -102,7 +123,13 @@ onTopologies(['standalone'], 'queue producer against a server that does not answ
     expect(large.settled.slice(10)[0]).toMatchObject({ code: 'BACKPRESSURE', retriable: true });
     proxy.blackhole(false);
     await large.all;
-    expect(await storedIn(world(), queue)).toHaveLength((known ? 1 : 0) + 1_010);
+    proxy.blackhole(true);
+    const wide = watch(producer, 12, () => '\u6f22'.repeat(3_320)); // three bytes each, and some more
+    await waitUntil(() => wide.settled.filter(Boolean).length === 2, { what: 'as they are written' });
+    expect(wide.settled.slice(10)[0]).toMatchObject({ code: 'BACKPRESSURE' });
+    proxy.blackhole(false);
+    await wide.all;
+    expect(await storedIn(world(), queue)).toHaveLength((known ? 1 : 0) + 1_020);
     await producer.send('goes on');
   });
 

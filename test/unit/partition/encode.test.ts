@@ -41,6 +41,24 @@ describe('encode', () => {
     expect(times).toBe(3);
   });
 
+  it('also data that is refused: the second time it may say something else', () => {
+    let times = 0;
+    const data = { toJSON: () => { if (++times === 1) throw new Error('first'); return 1; } };
+    expect(problems({ data })).toEqual(['messages[3].data']);
+  });
+
+  it('each part is read once', () => {
+    let times = 0;
+    const { partition } = encode({ data: 1, get partition() { return ++times === 1 ? 3 : 99; } }, 4, '');
+    expect([partition, times]).toEqual([3, 1]);
+  });
+
+  it('headers are what they show, not what they inherit', () => {
+    const headers = Object.create({}, { id: { value: 'x', enumerable: true } }) as Record<string, string>;
+    Object.defineProperty(Object.getPrototypeOf(headers) as object, 'toJSON', { value: () => undefined });
+    expect(encode({ data: 1, headers }, 4, '').headers).toBe('{"id":"x"}');
+  });
+
   it('headers of any object with texts are taken', () => {
     class Trace { readonly id = 'x'; }
     expect(encode({ data: 1, headers: new Trace() as unknown as Record<string, string> }, 4, '').headers).toBe('{"id":"x"}');

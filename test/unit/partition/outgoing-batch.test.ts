@@ -8,13 +8,20 @@ import { bulk } from '../../../libs/redis-streams/dist/redis/wire.js';
 
 const keys = shardKeys('payments', 0);
 const message = fc.tuple(fc.constantFrom('k', 'ключ'), fc.json(), fc.oneof({ weight: 9, arbitrary: fc.constant('') }, { weight: 1, arbitrary: fc.constant('{"a":"b"}') }), fc.nat(200))
-  .map(([key, data, headers, partition]) => Object.assign(new Outgoing(key, data, headers), { partition }));
+  .map(([key, data, headers, partition]) => new Outgoing(key, data, headers, partition));
 
 describe('OutgoingBatch of partitions', () => {
   it('two arguments a message while none has headers, three as soon as one has; each has its place among the streams', () => {
     fc.assert(fc.property(fc.array(message, { maxLength: 150 }), (messages) => {
       const batch = new OutgoingBatch(keys, new WireRoom());
-      for (const each of messages) batch.add(each);
+      let bytes = 0;
+      for (const each of messages) {
+        const took = batch.add(each);
+        bytes += took;
+        if (batch.width === 2 || each.headers === '') expect(took).toBeLessThanOrEqual(each.bytes);
+        expect(each.bytes).toBeLessThanOrEqual(3 * each.size);
+      }
+      expect(bytes).toBe(batch.more.bytes.length);
       const width = messages.some(({ headers }) => headers !== '') ? 3 : 2;
       const expected = messages.flatMap(({ key, data, headers }) => [key, data, headers].slice(0, width));
       expect([batch.width, batch.more.count, batch.more.bytes.toString()]).toEqual([width, expected.length, expected.map(bulk).join('')]);

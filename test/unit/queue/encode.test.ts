@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../../libs/redis-streams/dist/errors/index.js';
@@ -50,10 +51,32 @@ describe('encode', () => {
 
   it.each([NaN, -1, Infinity, 31_536_000_001, '5', null])('a delay of %s is none', (delayMs) => { expect(problems(() => encode(1, { delayMs } as never))).toEqual(['delayMs']); });
 
+  it('data is asked for its JSON once, whatever goes with it: the second time it may say something else, or throw', () => {
+    for (const more of [undefined, {}, { headers: { a: 'b' } }, { id: 'x' }]) {
+      let times = 0;
+      const data = { toJSON: () => { if (++times > 1) throw new Error('again'); return 1; } };
+      expect(encode(data, more).size).toBeGreaterThan(0);
+      let first = 0;
+      const late = { toJSON: () => { if (++first === 1) throw new Error('first'); return 1; } };
+      expect(problems(() => encode(late, more))).toEqual(['data']);
+    }
+    let times = 0;
+    expect(encodeMessage({ data: { toJSON: () => ++times }, key: 'k' }, 0).data).toBe('1');
+    const thrown = { toJSON: () => { throw null; } }; // oxlint-disable-line no-throw-literal
+    expect(problems(() => encode(thrown))).toEqual(['data']);
+  });
+
+  it('headers are what they show, not what they inherit', () => {
+    class Trace { readonly id = 'x'; toJSON(): undefined { return undefined; } }
+    Object.defineProperty(Trace.prototype, 'toJSON', { enumerable: false });
+    expect(parts(encode(1, { headers: new Trace() as unknown as Record<string, string> }))).toMatchObject({ headers: '{"id":"x"}' });
+  });
+
   it('its size is what it weighs', () => {
     fc.assert(fc.property(fc.string(), fc.stringMatching(/^[a-z]{1,20}$/), (data, key) => {
       const item = encode(data, { key });
       expect(item.size).toBeGreaterThanOrEqual(JSON.stringify(data).length + key.length);
+      expect(item.bytes).toBeGreaterThanOrEqual(Buffer.byteLength(JSON.stringify(data)) + key.length);
     }));
   });
 });

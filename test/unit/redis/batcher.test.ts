@@ -91,6 +91,36 @@ describe('Batcher', () => {
     await batcher.flush();
   });
 
+  it('flush waits for what is there, not for what comes meanwhile; batches may end in any order', async () => {
+    const ends: Array<() => void> = [];
+    const batcher = make((batch) => new Promise((resolve) => ends.push(() => resolve(batch))), { maxItems: 2, inFlight: 2 });
+    const add = (n: number): void => void batcher.add(n);
+    for (const n of [1, 2, 3, 4, 5]) add(n);
+    await turn();
+    const flushed: string[] = [];
+    const flush = (name: string): void => void batcher.flush().then(() => flushed.push(name));
+    flush('a');
+    for (const n of [6, 7, 8]) add(n);
+    flush('b');
+    ends[1]!(); // 3, 4; then 5, 6
+    await turn();
+    add(9);
+    ends[2]!();
+    await turn();
+    expect(flushed).toEqual([]); // 1 and 2 are under way
+    ends[0]!();
+    await turn();
+    expect(flushed).toEqual(['a']);
+    ends[3]!(); // 7, 8
+    await turn();
+    expect(flushed).toEqual(['a', 'b']);
+    flush('c');
+    ends[4]!();
+    await turn();
+    expect(flushed).toEqual(['a', 'b', 'c']);
+    expect(batcher.isIdle).toBe(true);
+  });
+
   it('flush does not reject with a failed batch', async () => {
     const batcher = make(() => Promise.reject(new Error('no')));
     const add = batcher.add(1).catch((error: Error) => error.message);

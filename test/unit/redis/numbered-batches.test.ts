@@ -11,7 +11,7 @@ const always = (say: Say): Say[] => Array.from({ length: 1_000 }, () => say);
 const LOST = new Error('Connection is closed.');
 
 /** A server that says what it is told to, for each batch in turn; `stored` without an end. */
-function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
+function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number, resent: (text: string) => boolean = () => false) {
   const heads: Array<BatchHead & { text?: string }> = [];
   const calls: unknown[][] = [];
   const released: string[] = [];
@@ -27,6 +27,7 @@ function world(says: Readonly<Record<string, Say[]>> = {}, giveUpMs?: number) {
       return typeof say === 'string' ? say : say();
     },
     settle: (batch, answers) => { for (let i = 0; i < batch.count; i++) batch.settle(i, answers.join(' ')); },
+    resent,
     release: (text) => { released.push(text); },
   });
   const send = (text: string): Promise<string> => {
@@ -99,6 +100,27 @@ describe('NumberedBatches', () => {
     const { send, heads } = world({ a: ['LATE'] });
     await expect(send('a')).rejects.toThrow(/no longer remembers.*unknown/);
     expect(heads).toHaveLength(1);
+  });
+
+  it('refused for good after a try whose answer was lost: told as unknown, and why', async () => {
+    const NOPERM = new Error("NOPERM this user has no permissions to run the 'evalsha' command");
+    const { send } = world({ a: [NOPERM], b: [LOST, NOPERM] });
+    await expect(send('a')).rejects.toBe(NOPERM);
+    const b = send('b');
+    await vi.advanceTimersByTimeAsync(1_000);
+    const error = await b.catch((thrown: unknown) => thrown) as Error;
+    expect(error).toMatchObject({ code: 'CONNECTION', cause: NOPERM, message: expect.stringMatching(/^sending to "x" was refused \(NOPERM .*\) when .*; whether these messages were stored is unknown$/) as string });
+  });
+
+  it('and so it is when the client itself had sent it twice', async () => {
+    const WRONGTYPE = new Error('WRONGTYPE');
+    const OOM = new Error("OOM command not allowed when used memory > 'maxmemory'.");
+    const { send } = world({ a: [WRONGTYPE], b: [WRONGTYPE], c: [OOM] }, undefined, (text) => text !== 'a');
+    await expect(send('a')).rejects.toBe(WRONGTYPE);
+    await expect(send('b')).rejects.toThrow(/refused \(WRONGTYPE\) when .* unknown/);
+    const c = send('c'); // not told as refused: it is asked about again
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await c).toBe('3 stored');
   });
 
   it.each([[undefined, 15_000], [700, 700]])('gives up after %s: %i ms', async (giveUpMs, ms) => {

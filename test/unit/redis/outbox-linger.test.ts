@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Outbox, type Batch, type Content } from '../../../libs/redis-streams/dist/redis/outbox.js';
 
-interface Item { readonly text: string; readonly size: number }
+interface Item { readonly text: string; readonly size: number; readonly bytes: number }
 
 class Texts implements Content<Item> {
   readonly all: string[] = [];
 
-  add({ text }: Item): void {
+  add({ text, bytes }: Item): number {
     this.all.push(text);
+    return bytes;
   }
 }
 
@@ -23,7 +24,7 @@ function lingering() {
       resolve();
     });
   }), () => new Texts(), { lingerMs: 100, maxBatch: 3 });
-  const add = (text: string): void => void outbox.add({ text, size: 1 });
+  const add = (text: string): void => void outbox.add({ text, size: 1, bytes: 1 });
   return { outbox, sent, add, answer: async () => (ends.shift()!(), vi.advanceTimersByTimeAsync(0)) };
 }
 
@@ -84,9 +85,26 @@ describe('an outbox that lingers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('lingers again behind what somebody waited for', async () => {
+    const { outbox, sent, add, answer } = lingering();
+    for (const text of 'abcd') add(text);
+    const flushed = outbox.flush();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(sent).toEqual(['abc']);
+    await answer(); // d goes at once
+    expect(sent).toEqual(['abc', 'd']);
+    add('e');
+    await answer();
+    await flushed;
+    await vi.advanceTimersByTimeAsync(99);
+    expect(sent).toEqual(['abc', 'd']);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(sent).toEqual(['abc', 'd', 'e']);
+  });
+
   it('leaves no timer when what waits is given up', async () => {
     const { outbox, sent } = lingering();
-    const refused = outbox.add({ text: 'a', size: 1 }).catch((error: unknown) => error);
+    const refused = outbox.add({ text: 'a', size: 1, bytes: 1 }).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(10);
     expect(outbox.abandon(new Error('over'))).toBe(1);
     expect(await refused).toEqual(new Error('over'));

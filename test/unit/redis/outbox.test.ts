@@ -1,26 +1,28 @@
+import { Buffer } from 'node:buffer';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BackpressureError, ClosedError } from '../../../libs/redis-streams/dist/errors/index.js';
 import { Budget, Outbox, type Batch, type Content, type OutboxOptions } from '../../../libs/redis-streams/dist/redis/outbox.js';
 import { Failed, together, type Settle } from '../../../libs/redis-streams/dist/redis/settle.js';
 
-interface Item { readonly text: string; readonly size: number }
+interface Item { readonly text: string; readonly size: number; readonly bytes: number }
 
 /** What is sent of a batch: its texts. */
 class Texts implements Content<Item> {
   readonly all: string[] = [];
   bytes = 0;
 
-  add({ text, size }: Item): void {
+  add({ text, bytes }: Item): number {
     this.all.push(text);
-    this.bytes += size;
+    this.bytes += bytes;
+    return bytes;
   }
 }
 
 type TextBox = Outbox<Item, string, Texts>;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const message = (text: string): Item => ({ text, size: text.length + 17 });
+const message = (text: string): Item => ({ text, size: text.length + 17, bytes: Buffer.byteLength(text) + 17 });
 const box = (send: (batch: Batch<Texts, string>) => Promise<void>, options?: OutboxOptions): TextBox => new Outbox<Item, string, Texts>('test', send, () => new Texts(), options);
 /** Everybody is answered with his own text. */
 const answer = (batch: Batch<Texts, string>): void => batch.content.all.forEach((text, i) => batch.settle(i, text));
@@ -161,6 +163,61 @@ describe('Outbox', () => {
   });
 });
 
+describe('Outbox under load', () => {
+  it('flush waits for what is there, not for what comes meanwhile', async () => {
+    const { outbox, end } = manual();
+    const add = (count: number): void => { for (let i = 0; i < count; i++) void outbox.add(message('x')); };
+    add(1);
+    await turn();
+    add(512 + 512 + 3); // the second and the third are under way besides, and a fourth grows
+    let flushed = false;
+    const flush = outbox.flush().then(() => (flushed = true));
+    add(512 + 4); // fills the fourth, and a fifth grows
+    await end(1);
+    await end(2);
+    await end(3);
+    expect(flushed).toBe(false); // the first is under way
+    add(512);
+    await end(0);
+    await flush;
+    expect(outbox.busy).toBe(true);
+    let all = false;
+    const closing = outbox.close().then(() => (all = true));
+    for (let i = 4; !all; i++) {
+      expect(all).toBe(false);
+      await end(i);
+    }
+    await closing;
+  });
+
+  it('what is waited for and given up is over when what is under way is', async () => {
+    const { outbox, end } = manual();
+    const sent = [outbox.add(message('a'))];
+    await turn();
+    sent.push(outbox.add(message('b')));
+    const settled = Promise.allSettled(sent);
+    let flushed = false;
+    const flush = outbox.flush().then(() => (flushed = true));
+    expect(outbox.abandon(new Error('over'))).toBe(1);
+    await turn();
+    expect(flushed).toBe(false);
+    await end(0);
+    await flush;
+    expect((await settled).map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('a batch is as old as its first item, also one that waited elsewhere', async () => {
+    const { outbox, sent, end } = manual();
+    outbox.post(message('a'), () => undefined, 0, 5);
+    outbox.post(message('b'), () => undefined, 0);
+    await turn();
+    outbox.adopt(message('c'), () => undefined, 0, 7);
+    await end(0);
+    expect(sent.map(({ since }) => since)).toEqual([5, 7]);
+    await end(1);
+  });
+});
+
 describe('Outboxes of one budget', () => {
   const two = (options: OutboxOptions): { outboxes: TextBox[]; ends: Array<() => void> } => {
     const ends: Array<() => void> = [];
@@ -188,6 +245,28 @@ describe('Outboxes of one budget', () => {
     await expect(a!.add(message('too many'))).rejects.toBeInstanceOf(BackpressureError);
   });
 
+  it('bytes are those that are written, also of a batch', async () => {
+    const text = '\u6f22'.repeat(100); // three bytes each
+    const { outboxes: [a], ends } = two({ budget: new Budget(10, 1_000), countUnderWay: true, maxBatchBytes: 700 });
+    const sent = [a!.add(message(text)), a!.add(message(text)), a!.add(message(text))];
+    await expect(a!.add(message(text))).rejects.toThrow('1000 bytes');
+    sent.push(a!.add(message('x'.repeat(20))));
+    for (let i = 0; i < 2; i++) {
+      await turn();
+      ends[i]!();
+    }
+    await Promise.all(sent);
+    expect(ends).toHaveLength(2); // two in each
+    await turn();
+    const again = Array.from({ length: 4 }, () => a!.add(message('x'.repeat(230))));
+    await expect(a!.add(message('x'))).rejects.toBeInstanceOf(BackpressureError);
+    for (let i = 2; i < 4; i++) {
+      await turn();
+      ends[i]!();
+    }
+    await Promise.all(again);
+  });
+
   it('what is larger than the budget of bytes goes alone', async () => {
     const { outboxes: [a], ends } = two({ budget: new Budget(10, 100), countUnderWay: true });
     const large = a!.add(message('x'.repeat(1_000)));
@@ -203,8 +282,8 @@ describe('Outboxes of one budget', () => {
     const budget = new Budget(1);
     const { outboxes: [a], ends } = two({ budget, countUnderWay: true });
     const item = message('early');
-    budget.take(item.size);
-    const sent = new Promise<string>((resolve) => a!.adopt(item, resolve, 0));
+    budget.take(item.bytes);
+    const sent = new Promise<string>((resolve) => a!.adopt(item, resolve, 0, performance.now()));
     await turn();
     await expect(a!.add(message('more'))).rejects.toBeInstanceOf(BackpressureError);
     ends[0]!();

@@ -56,6 +56,16 @@ describe('WireWriter', () => {
     }));
   });
 
+  it('tells when one call was sent more than once', () => {
+    const writer = written(['a', 'b']);
+    const resent: boolean[] = [];
+    for (const head of ['EVALSHA', 'EVAL', 'EVALSHA', 'EVALSHA', 'EVAL']) {
+      writer.behind(head);
+      resent.push(writer.resent);
+    }
+    expect(resent).toEqual([false, false, false, true, true]);
+  });
+
   it('copies nothing to more room when the one before was about as long, its head too', () => {
     const room = new WireRoom();
     const batch = (messages: number): { writer: WireWriter; memory: ArrayBufferLike } => {

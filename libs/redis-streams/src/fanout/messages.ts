@@ -41,7 +41,8 @@ export function encode(room: unknown, data: unknown, given: RoomSendOptions, out
     problems.push({ path: 'data', message: `must be something JSON can carry: ${toError(error).message}` });
   }
   if (problems.length > 0) throw new InvalidOptionsError(problems);
-  return encodePayload(text, headers);
+  // Of a copy: what they inherit (`toJSON`) is not asked.
+  return encodePayload(text, headers && { ...headers });
 }
 
 /** @throws InvalidOptionsError unless these are numbers of messages, or of rooms */

@@ -33,8 +33,10 @@ export class OutgoingBatch {
     return places;
   }
 
-  add({ partition, key, data, headers }: Outgoing): void {
+  /** @returns the bytes that this took */
+  add({ partition, key, data, headers }: Outgoing): number {
     const { more } = this;
+    const before = more.length;
     if (this.width === SHORT && headers !== '') {
       this.width = FULL;
       more.widen(SHORT, 0, FULL - SHORT);
@@ -44,6 +46,7 @@ export class OutgoingBatch {
     more.add(key);
     more.add(data);
     if (this.width === FULL) more.add(headers);
+    return more.length - before;
   }
 
   private addStream(partition: number): void {

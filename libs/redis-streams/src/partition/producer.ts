@@ -5,7 +5,7 @@ import { shardOf } from '../keys/partition-keys.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { together } from '../redis/settle.js';
-import { encode, type Outgoing } from './encode.js';
+import { encode, NO_KEY, type Outgoing } from './encode.js';
 import type { KnownStream } from './registration.js';
 import { ShardProducer } from './shard-producer.js';
 import type { OutgoingMessage, SentMessage } from './types.js';
@@ -99,7 +99,7 @@ export class PartitionProducer {
 
   private encode(stream: KnownStream, message: OutgoingMessage, path: string): Outgoing {
     const item = encode(message, stream.partitions, path);
-    item.partition = message.partition ?? this.choose(stream, message.key);
+    if (item.partition < 0) item.partition = this.choose(stream, item.key === NO_KEY ? undefined : item.key);
     return item;
   }
 

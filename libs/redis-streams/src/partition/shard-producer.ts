@@ -33,6 +33,7 @@ export class ShardProducer {
       record: this.record,
       run: (messages, head) => this.run(messages, head),
       settle: (batch, answers) => this.settle(batch, answers),
+      resent: ({ more }) => more.resent,
       release: ({ more }) => more.release(),
     });
     this.outbox = new Outbox(`producer of "${stream.stream}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.keys, this.room));

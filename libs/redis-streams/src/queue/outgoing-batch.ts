@@ -15,10 +15,15 @@ export class OutgoingBatch {
     this.more = new WireWriter(room);
   }
 
-  add(message: Outgoing): void {
+  /** @returns the bytes that this took */
+  add(message: Outgoing): number {
     const { more } = this;
+    const before = more.length;
     if (this.width === PLAIN) {
-      if (message.plain) return more.add(message.data);
+      if (message.plain) {
+        more.add(message.data);
+        return more.length - before;
+      }
       this.width = FULL;
       more.widen(PLAIN, FULL - PLAIN, 0);
     }
@@ -27,5 +32,6 @@ export class OutgoingBatch {
     more.add(message.id);
     more.add(message.delay);
     more.add(message.data);
+    return more.length - before;
   }
 }

@@ -33,7 +33,7 @@ export class QueueProducer {
   private queue: KnownQueue | undefined;
   private lookup: Promise<void> | undefined;
   /** Sent before the queue was known. */
-  private early: Array<{ readonly item: Outgoing; readonly settle: Settle<SentQueueMessage>; readonly place: number }> = [];
+  private early: Array<{ readonly item: Outgoing; readonly settle: Settle<SentQueueMessage>; readonly place: number; readonly since: number }> = [];
   /** Whose turn it is, for how many more, and of how many. */
   private current: ShardProducer | undefined;
   private left = 0;
@@ -54,7 +54,7 @@ export class QueueProducer {
     this.what = `producer of "${name}"`;
     const { maxPending, maxPendingBytes, whenFull, sendTimeoutMs } = options;
     this.budget = new Budget(maxPending, maxPendingBytes, () => this.line?.advance());
-    if (whenFull === 'wait') this.line = new WaitingLine({ what: this.what, budget: this.budget, patienceMs: sendTimeoutMs, hand: (item, settle, place) => this.put(item, settle, place) });
+    if (whenFull === 'wait') this.line = new WaitingLine({ what: this.what, budget: this.budget, patienceMs: sendTimeoutMs, hand: (item, settle, place, since) => this.put(item, settle, place, since) });
   }
 
   /** Whether it refuses messages. */
@@ -150,16 +150,15 @@ export class QueueProducer {
     else settle(new Failed(new BackpressureError(this.what, `${this.budget}, and as many wait for room`)), place);
   }
 
-  private put(item: Outgoing, settle: Settle<SentQueueMessage>, place: number): void {
-    if (this.queue) this.shardOf(this.queue, item).outbox.post(item, settle, place);
-    else this.addEarly(item, settle, place);
+  private put(item: Outgoing, settle: Settle<SentQueueMessage>, place: number, since?: number): void {
+    if (this.queue) this.shardOf(this.queue, item).outbox.post(item, settle, place, since);
+    else this.addEarly(item, settle, place, since);
   }
 
-  private addEarly(item: Outgoing, settle: Settle<SentQueueMessage>, place: number): void {
-    const { size } = item;
-    if (!this.budget.admits(size)) return settle(new Failed(new BackpressureError(this.what, `${this.budget}, and the queue is yet to be looked up`)), place);
-    this.budget.take(size);
-    this.early.push({ item, settle, place });
+  private addEarly(item: Outgoing, settle: Settle<SentQueueMessage>, place: number, since = performance.now()): void {
+    if (!this.budget.admits(item)) return settle(new Failed(new BackpressureError(this.what, `${this.budget}, and the queue is yet to be looked up`)), place);
+    this.budget.take(item.bytes);
+    this.early.push({ item, settle, place, since });
     this.lookup ??= this.look();
   }
 
@@ -171,7 +170,7 @@ export class QueueProducer {
         this.queue = queue;
         const { early } = this;
         this.early = [];
-        for (const { item, settle, place } of early) this.shardOf(queue, item).outbox.adopt(item, settle, place);
+        for (const { item, settle, place, since } of early) this.shardOf(queue, item).outbox.adopt(item, settle, place, since);
       },
       (error: Error) => {
         this.lookup = undefined;
@@ -185,7 +184,7 @@ export class QueueProducer {
     this.early = [];
     const failed = new Failed(error);
     for (const { item, settle, place } of early) {
-      this.budget.release(1, item.size);
+      this.budget.release(1, item.bytes);
       settle(failed, place);
     }
     return early.length;

@@ -3,6 +3,7 @@ import { NumberedBatches, type BatchHead } from '../redis/numbered-batches.js';
 import { Outbox, type Batch, type Budget } from '../redis/outbox.js';
 import type { ReplicatedChannel } from '../redis/replicated-channel.js';
 import { ScriptRunner } from '../redis/script-runner.js';
+import { Failed } from '../redis/settle.js';
 import { WireRoom } from '../redis/wire-room.js';
 import type { Outgoing } from './encode.js';
 import { OutgoingBatch } from './outgoing-batch.js';
@@ -12,6 +13,7 @@ import type { SentQueueMessage } from './types.js';
 
 const EQUALS = '='.charCodeAt(0);
 const PLUS = '+'.charCodeAt(0);
+const NOT_STORED = '-';
 
 /** One producer's way to one shard of a queue. */
 export class ShardProducer {
@@ -25,7 +27,7 @@ export class ShardProducer {
 
   constructor(
     redis: RedisConnection,
-    queue: KnownQueue,
+    private readonly queue: KnownQueue,
     private readonly shard: number,
     producer: string,
     { sendTimeoutMs, waitReplicas, waitTimeoutMs, maxBatch, lingerMs }: ResolvedQueueProducer,
@@ -44,6 +46,7 @@ export class ShardProducer {
       giveUpMs: sendTimeoutMs,
       run: (messages, head) => this.run(messages, head),
       settle: (batch, answers) => this.settle(batch, answers),
+      resent: ({ more }) => more.resent,
       release: ({ more }) => more.release(),
     });
     this.outbox = new Outbox(`producer of "${queue.queue}"`, (batch) => this.batches.send(batch), () => new OutgoingBatch(this.room), { budget, countUnderWay: true, maxBatch, lingerMs });
@@ -79,6 +82,10 @@ export class ShardProducer {
     }
     for (let i = 0; i < batch.count; i++) {
       const answer = answers[i + 1]!;
+      if (answer === NOT_STORED) {
+        batch.settle(i, new Failed(new Error(`the message was not stored: shard ${shard} of the queue "${this.queue.queue}" has run out of entry ids`)));
+        continue;
+      }
       const duplicate = answer.charCodeAt(0) === EQUALS;
       batch.settle(i, { shard, id: duplicate ? answer.slice(1) : answer, duplicate });
     }

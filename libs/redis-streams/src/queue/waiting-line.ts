@@ -14,8 +14,8 @@ export interface WaitingLineOptions<I, R> {
   readonly budget: Budget;
   /** Who waits longer is told that there was no room. */
   readonly patienceMs: number;
-  /** There is room for it. */
-  hand(item: I, settle: Settle<R>, place: number): void;
+  /** There is room for it. `since`: when it came. */
+  hand(item: I, settle: Settle<R>, place: number, since: number): void;
 }
 
 /** Sends that wait for room in a producer, in the order of the calls. */
@@ -23,7 +23,10 @@ export class WaitingLine<I extends Sized, R> {
   /** Oldest first. */
   private readonly waiting = new Set<Waiting<I, R>>();
   private timer: NodeJS.Timeout | undefined;
-  private idle: Array<() => void> = [];
+  /** Those who ever came. They leave in that order. */
+  private joined = 0;
+  /** Who waits until so many have left; the first comes first. */
+  private flushes: Array<{ readonly until: number; resolve(): void }> = [];
   private moving = false;
 
   constructor(private readonly options: WaitingLineOptions<I, R>) {}
@@ -33,11 +36,12 @@ export class WaitingLine<I extends Sized, R> {
   }
 
   /** Whoever comes now has to wait: others do, or there is no room for it. */
-  holds({ size }: I): boolean {
-    return this.waiting.size > 0 || !this.options.budget.admits(size);
+  holds(item: I): boolean {
+    return this.waiting.size > 0 || !this.options.budget.admits(item);
   }
 
   join(item: I, settle: Settle<R>, place: number): void {
+    this.joined++;
     this.waiting.add({ item, settle, place, since: performance.now() });
     this.timer ??= this.watch(this.options.patienceMs);
   }
@@ -47,17 +51,18 @@ export class WaitingLine<I extends Sized, R> {
     if (this.moving) return; // what is handed over may make room by being refused
     this.moving = true;
     for (const each of this.waiting) {
-      if (!this.options.budget.admits(each.item.size)) break;
+      if (!this.options.budget.admits(each.item)) break;
       this.waiting.delete(each);
-      this.options.hand(each.item, each.settle, each.place);
+      this.options.hand(each.item, each.settle, each.place, each.since);
     }
     this.moving = false;
     this.rest();
   }
 
-  /** Resolves when nobody waits. */
+  /** Resolves when nobody who is here now waits. */
   flush(): Promise<void> {
-    return this.waiting.size === 0 ? Promise.resolve() : new Promise((resolve) => this.idle.push(resolve));
+    const until = this.joined;
+    return this.waiting.size === 0 ? Promise.resolve() : new Promise((resolve) => this.flushes.push({ until, resolve }));
   }
 
   /** Rejects all. @returns how many */
@@ -95,11 +100,10 @@ export class WaitingLine<I extends Sized, R> {
   }
 
   private rest(): void {
+    const left = this.joined - this.waiting.size;
+    while (this.flushes.length > 0 && this.flushes[0]!.until <= left) this.flushes.shift()!.resolve();
     if (this.waiting.size > 0) return;
     clearTimeout(this.timer);
     this.timer = undefined;
-    const { idle } = this;
-    this.idle = [];
-    for (const resolve of idle) resolve();
   }
 }

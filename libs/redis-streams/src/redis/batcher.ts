@@ -30,9 +30,14 @@ interface Waiting<In, Out> {
 export class Batcher<In, Out> {
   private waiting: Array<Waiting<In, Out>> = [];
   private bytes = 0;
-  private running = 0;
+  /** Items ever given, and ever taken into a batch. */
+  private added = 0;
+  private taken = 0;
+  /** Of each batch under way the items that were taken before it; the oldest first. */
+  private readonly running: number[] = [];
   private starting = false;
-  private idle: Array<() => void> = [];
+  /** Who waits until so many items have settled; the first comes first. */
+  private flushes: Array<{ readonly until: number; resolve(): void }> = [];
   private closed = false;
 
   constructor(private readonly options: BatcherOptions<In, Out>) {}
@@ -48,14 +53,16 @@ export class Batcher<In, Out> {
     return new Promise<Out>((resolve, reject) => {
       this.waiting.push({ item, bytes, resolve, reject });
       this.bytes += bytes;
-      if (this.running === 0) this.startSoon();
+      this.added++;
+      if (this.running.length === 0) this.startSoon();
       else this.start();
     });
   }
 
   /** Resolves when everything added so far has settled. */
   flush(): Promise<void> {
-    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.idle.push(resolve));
+    const until = this.added;
+    return this.settled >= until ? Promise.resolve() : new Promise((resolve) => this.flushes.push({ until, resolve }));
   }
 
   /** Refuses new items, then flushes. */
@@ -65,7 +72,12 @@ export class Batcher<In, Out> {
   }
 
   get isIdle(): boolean {
-    return this.running === 0 && this.waiting.length === 0;
+    return this.running.length === 0 && this.waiting.length === 0;
+  }
+
+  /** So many items have, and none before them has not. */
+  private get settled(): number {
+    return this.running[0] ?? this.taken;
   }
 
   /** One turn later, so that everything added in this turn shares the batch. */
@@ -80,14 +92,15 @@ export class Batcher<In, Out> {
 
   private start(): void {
     const { inFlight = 1, maxItems, maxBytes } = this.options;
-    while (this.waiting.length > 0 && this.running < inFlight) {
-      if (this.running > 0 && this.waiting.length < maxItems && this.bytes < maxBytes) return;
+    while (this.waiting.length > 0 && this.running.length < inFlight) {
+      if (this.running.length > 0 && this.waiting.length < maxItems && this.bytes < maxBytes) return;
       void this.run(this.take());
     }
   }
 
   private async run(batch: ReadonlyArray<Waiting<In, Out>>): Promise<void> {
-    this.running++;
+    const before = this.taken - batch.length;
+    this.running.push(before);
     try {
       const results = await this.options.send(batch.map(({ item }) => item));
       batch.forEach((entry, i) => {
@@ -98,12 +111,10 @@ export class Batcher<In, Out> {
     } catch (error) {
       for (const entry of batch) entry.reject(error);
     }
-    this.running--;
+    this.running.splice(this.running.indexOf(before), 1);
     this.start();
-    if (!this.isIdle) return;
-    const { idle } = this;
-    this.idle = [];
-    for (const resolve of idle) resolve();
+    const { settled } = this;
+    while (this.flushes.length > 0 && this.flushes[0]!.until <= settled) this.flushes.shift()!.resolve();
   }
 
   private take(): Array<Waiting<In, Out>> {
@@ -118,6 +129,7 @@ export class Batcher<In, Out> {
     const batch = this.waiting.slice(0, count);
     this.waiting = this.waiting.slice(count);
     this.bytes -= bytes;
+    this.taken += count;
     return batch;
   }
 }

@@ -29,6 +29,8 @@ export interface BatchScript<C, R> {
   run(content: C, head: BatchHead): Promise<string>;
   /** `answers`: the batch's number, then whatever the script says. Settles every item. */
   settle(batch: Batch<C, R>, answers: readonly string[]): void;
+  /** Whether a call of `run` was sent more than once by the client itself: the first may have been carried out, whatever is answered. */
+  resent(content: C): boolean;
   /** The batch was sent once, and answered: it is not sent again. */
   release(content: C): void;
   /** A batch that could not be stored for so long since its first item was given is given up. Default 15,000. */
@@ -117,8 +119,9 @@ export class NumberedBatches<C, R> {
       try {
         answer = await this.script.run(batch.content, [sequence, this.flights[0]!.sequence - 1, renew ? KEEP_MS : 0, KEEP_MS]);
       } catch (error) {
+        unsure ||= this.script.resent(batch.content);
         if (!unsure && isOutOfMemory(error)) throw new BackpressureError('Redis', (error as Error).message);
-        if (!isTransient(error)) throw error;
+        if (!isTransient(error)) throw unsure ? this.refusedAgain(error as Error) : error;
         unsure ||= !isOutOfMemory(error);
         if (performance.now() > until || this.ending.signal.aborted) {
           this.down = true;
@@ -137,6 +140,10 @@ export class NumberedBatches<C, R> {
       // Its turn comes when all before it have been stored, or given up: the nearest of them is waited for.
       await this.flights.findLast((other) => other.sequence < sequence)?.settled;
     }
+  }
+
+  private refusedAgain(cause: Error): ConnectionError {
+    return new ConnectionError(`${this.script.what} was refused (${cause.message}) when an earlier try had not been answered; whether these messages were stored is unknown`, cause);
   }
 
   private gaveUp(cause: Error): ConnectionError {

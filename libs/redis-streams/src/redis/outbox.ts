@@ -9,15 +9,21 @@ const MAX_PENDING_BYTES = 67_108_864;
 const UNDER_WAY = 3;
 const SOON = Promise.resolve();
 
+/** What each UTF-16 unit of a text needs at most. */
+const MOST_BYTES = 3;
+
 /** Something to be sent. */
 export interface Sized {
-  /** In bytes, about. */
+  /** In bytes if all of it is ASCII; else it is up to three times as many. */
   readonly size: number;
+  /** In bytes. To be worked out: asked for only where it matters. */
+  readonly bytes: number;
 }
 
 /** What is sent of the items of a batch, as it grows. */
 export interface Content<I> {
-  add(item: I): void;
+  /** @returns the bytes that this took */
+  add(item: I): number;
 }
 
 /** Items that are sent at once, in the order they were given. What is kept of each is who waits for it. */
@@ -25,10 +31,12 @@ export class Batch<C, R> {
   bytes = 0;
   private readonly waiting: Array<Settle<R>> = [];
   private readonly places: number[] = [];
-  /** When its first item was given: what waits behind a batch that fails does not wait as long again. */
-  readonly since = performance.now();
 
-  constructor(readonly content: C) {}
+  constructor(
+    readonly content: C,
+    /** When its first item was given: what waits behind a batch that fails does not wait as long again. */
+    readonly since = performance.now(),
+  ) {}
 
   /** Its items. */
   get count(): number {
@@ -64,13 +72,19 @@ export class Budget {
   ) {}
 
   /** What is larger than all that may wait is admitted when nothing else does. */
-  admits(size: number): boolean {
-    return this.items < this.maxItems && (this.items === 0 || this.bytes + size <= this.maxBytes);
+  admits(item: Sized): boolean {
+    return this.items < this.maxItems && (this.items === 0 || fits(item, this.maxBytes - this.bytes));
   }
 
-  take(size: number): void {
+  take(bytes: number): void {
     this.items++;
-    this.bytes += size;
+    this.bytes += bytes;
+  }
+
+  /** What was taken for an item that is taken again, as it is now. */
+  untake(bytes: number): void {
+    this.items--;
+    this.bytes -= bytes;
   }
 
   release(items: number, bytes: number): void {
@@ -82,6 +96,18 @@ export class Budget {
   toString(): string {
     return `${this.maxItems} items or ${this.maxBytes} bytes`;
   }
+}
+
+/** Nearly always told without working out how many bytes it has. */
+function fits(item: Sized, room: number): boolean {
+  const { size } = item;
+  return size <= room && (size * MOST_BYTES <= room || item.bytes <= room);
+}
+
+/** Who waits until so many batches have ended. */
+interface Flush {
+  readonly until: number;
+  resolve(): void;
 }
 
 export interface OutboxOptions {
@@ -106,12 +132,16 @@ export interface OutboxOptions {
 export class Outbox<I extends Sized, R, C extends Content<I>> {
   private growing: Batch<C, R> | undefined;
   private full: Array<Batch<C, R>> = [];
-  private underWay = 0;
+  /** Batches are counted: those that were made, those that were started, in the order they were made; and those up to which they do not linger. */
+  private made = 0;
+  private started = 0;
+  private hurried = 0;
+  /** Numbers of the batches under way, lowest first. */
+  private underWay: number[] = [];
   private starting = false;
-  private idle: Array<() => void> = [];
+  /** The first comes first. */
+  private flushes: Flush[] = [];
   private closed = false;
-  /** Somebody waits for all of it. */
-  private hurried = false;
   private lingering: NodeJS.Timeout | undefined;
   private readonly budget: Budget;
   private readonly countUnderWay: boolean;
@@ -137,27 +167,29 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
   /** Resolves when it is sent. @throws BackpressureError | ClosedError | what it was rejected with */
   add(item: I): Promise<R> {
     const refused = this.refused(item);
-    return refused ? Promise.reject(refused) : new Promise<R>((resolve) => this.take(item, resolve, 0));
+    return refused ? Promise.reject(refused) : new Promise<R>((resolve) => this.put(item, resolve, 0));
   }
 
-  /** As `add`, for whoever waits without a promise. */
-  post(item: I, settle: Settle<R>, place: number): void {
+  /** As `add`, for whoever waits without a promise. `since`: when it was given, if not now. */
+  post(item: I, settle: Settle<R>, place: number, since?: number): void {
     const refused = this.refused(item);
     if (refused) settle(new Failed(refused), place);
-    else this.take(item, settle, place);
+    else this.put(item, settle, place, since);
   }
 
-  /** Takes over an item that the budget counts already. */
-  adopt(item: I, settle: Settle<R>, place: number): void {
-    this.put(item, item.size, settle, place);
+  /** Takes over an item whose bytes the budget counts already. */
+  adopt(item: I, settle: Settle<R>, place: number, since: number): void {
+    this.budget.untake(item.bytes);
+    this.put(item, settle, place, since);
   }
 
-  /** Resolves when everything added so far has settled. */
+  /** Resolves when everything added so far has settled. What is added later may share the last batch, and is not waited for beyond it. */
   flush(): Promise<void> {
-    if (this.isIdle) return Promise.resolve();
-    this.hurried = true;
+    const until = this.made;
+    if (this.ended >= until) return Promise.resolve();
+    this.hurried = until;
     this.startSoon();
-    return new Promise((resolve) => this.idle.push(resolve));
+    return new Promise((resolve) => this.flushes.push({ until, resolve }));
   }
 
   /** Refuses new items, then flushes. */
@@ -178,40 +210,42 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
       count += batch.count;
       batch.fail(error);
     }
-    this.wakeIfIdle();
+    this.started = this.made;
+    this.wake();
     return count;
   }
 
   /** Something is under way. */
   get busy(): boolean {
-    return this.underWay > 0;
+    return this.underWay.length > 0;
   }
 
-  private get isIdle(): boolean {
-    return this.underWay === 0 && !this.growing && this.full.length === 0;
+  /** So many batches have, and none before them has not. */
+  private get ended(): number {
+    return this.underWay.length > 0 ? this.underWay[0]! - 1 : this.started;
   }
 
-  private refused({ size }: I): Error | undefined {
+  private refused(item: I): Error | undefined {
     if (this.closed) return new ClosedError(this.what);
-    return this.budget.admits(size) ? undefined : new BackpressureError(this.what, String(this.budget));
+    return this.budget.admits(item) ? undefined : new BackpressureError(this.what, String(this.budget));
   }
 
-  private take(item: I, settle: Settle<R>, place: number): void {
-    const { size } = item;
-    this.budget.take(size);
-    this.put(item, size, settle, place);
-  }
-
-  private put(item: I, size: number, settle: Settle<R>, place: number): void {
+  private put(item: I, settle: Settle<R>, place: number, since?: number): void {
     let batch = this.growing;
-    if (batch && batch.bytes + size > this.maxBatchBytes) batch = this.seal(batch);
-    batch ??= this.growing = new Batch<C, R>(this.open());
-    batch.content.add(item);
+    if (batch && !fits(item, this.maxBatchBytes - batch.bytes)) batch = this.seal(batch);
+    batch ??= this.make(since);
+    const bytes = batch.content.add(item);
     batch.add(settle, place);
-    batch.bytes += size;
+    batch.bytes += bytes;
+    this.budget.take(bytes);
     if (batch.count === this.maxBatch || batch.bytes >= this.maxBatchBytes) this.seal(batch);
-    if (this.underWay === 0) this.startSoon();
+    if (this.underWay.length === 0) this.startSoon();
     else if (this.full.length > 0) this.start();
+  }
+
+  private make(since?: number): Batch<C, R> {
+    this.made++;
+    return (this.growing = new Batch<C, R>(this.open(), since));
   }
 
   private seal(batch: Batch<C, R>): undefined {
@@ -233,25 +267,28 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
   };
 
   private start(): void {
-    while (this.underWay < UNDER_WAY) {
+    while (this.underWay.length < UNDER_WAY) {
       let batch = this.full.shift();
       if (!batch) {
-        if (this.underWay > 0 || !this.growing || this.lingers(this.growing)) return;
+        if (this.underWay.length > 0 || !this.growing || this.lingers(this.growing)) return;
         batch = this.growing;
         this.growing = undefined;
       }
       const { bytes, count } = batch;
       if (!this.countUnderWay) this.budget.release(count, bytes);
-      this.underWay++;
+      const number = ++this.started;
+      this.underWay.push(number);
       void this.send(batch).then(() => {
         if (this.countUnderWay) this.budget.release(count, bytes);
-        this.ended();
+        this.underWay.splice(this.underWay.indexOf(number), 1);
+        this.start();
+        this.wake();
       });
     }
   }
 
   private lingers({ since }: Batch<C, R>): boolean {
-    if (this.lingerMs === 0 || this.hurried) return false;
+    if (this.lingerMs === 0 || this.made <= this.hurried) return false;
     const ms = since + this.lingerMs - performance.now();
     if (ms <= 0) return false;
     this.lingering ??= setTimeout(() => {
@@ -261,19 +298,11 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     return true;
   }
 
-  private ended(): void {
-    this.underWay--;
-    this.start();
-    this.wakeIfIdle();
-  }
-
-  private wakeIfIdle(): void {
-    if (!this.isIdle) return;
-    this.hurried = false;
+  private wake(): void {
+    const { ended } = this;
+    while (this.flushes.length > 0 && this.flushes[0]!.until <= ended) this.flushes.shift()!.resolve();
+    if (ended < this.made) return;
     clearTimeout(this.lingering);
     this.lingering = undefined;
-    const { idle } = this;
-    this.idle = [];
-    for (const resolve of idle) resolve();
   }
 }

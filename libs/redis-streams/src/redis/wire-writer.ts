@@ -29,6 +29,9 @@ export class WireWriter implements WireArguments {
   private end: number;
   /** How often it was asked for, to be sent. */
   private copies = 0;
+  /** What it stood behind last. */
+  private head = '';
+  private sentAgain = false;
 
   constructor(
     private readonly room = new WireRoom(),
@@ -36,6 +39,11 @@ export class WireWriter implements WireArguments {
   ) {
     this.start = this.end = room.head;
     this.buffer = pool.take(room.head + room.bytes);
+  }
+
+  /** In bytes. */
+  get length(): number {
+    return this.end - this.start;
   }
 
   get bytes(): Buffer {
@@ -84,11 +92,18 @@ export class WireWriter implements WireArguments {
     this.pool.give(old);
   }
 
+  /** The client sent one call more than once, as it does with what was not answered when a connection broke: what became of the first is not known. */
+  get resent(): boolean {
+    return this.sentAgain;
+  }
+
   /** The first time the head goes into the room kept for it. Later the first may still be on its way out: it is left alone. */
   behind(head: string): Buffer {
     const { room, start, buffer } = this;
     const length = Buffer.byteLength(head);
     room.took(length, this.end - start);
+    if (head === this.head) this.sentAgain = true;
+    else this.head = head;
     if (this.copies++ > 0 || length > start) return Buffer.concat([Buffer.from(head), this.bytes]);
     buffer.write(head, start - length);
     return buffer.subarray(start - length, this.end);
