@@ -1,6 +1,6 @@
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import type { ConnectionOptions } from '../options.js';
-import type { Client } from './compat.js';
+import { askAnotherAfter, type Client } from './compat.js';
 
 /** What a connection is for decides how it may fail. */
 export type ConnectionRole = 'command' | 'subscriber';
@@ -49,7 +49,20 @@ function neverNull(strategy: RetryStrategy | null | undefined): (times: number) 
   };
 }
 
-const CLUSTER: ClusterOptions = { enableOfflineQueue: true, lazyConnect: false };
+/**
+ * No look at the state of the cluster before the first command: it is taken at any one node, and one that hangs would keep all
+ * commands waiting. Each command is told by the node that serves it whether the cluster is down. No connection to a node is made
+ * again by itself: one that was taken out would stay so. Nothing is gathered into pipelines: it is not known then where a command is.
+ */
+const CLUSTER: ClusterOptions = { enableOfflineQueue: true, lazyConnect: false, enableReadyCheck: false, clusterNodeRetryStrategy: undefined, enableAutoPipelining: false };
+
+/** So long may a node take to say who serves what before another is asked as well. */
+const ASK_ANOTHER_MS = 200;
+
+function asking(cluster: Cluster): Cluster {
+  askAnotherAfter(ASK_ANOTHER_MS, cluster);
+  return cluster;
+}
 
 export function createClient(connection: ConnectionOptions, role: ConnectionRole): Client {
   // A server that is still loading refuses commands for now, which is retried; a subscriber need not ask first.
@@ -59,17 +72,17 @@ export function createClient(connection: ConnectionOptions, role: ConnectionRole
     if (!(given instanceof Cluster || 'nodes' in given)) return (given as Redis).duplicate(insisted(shared));
     // Merged here: ioredis 5 would replace them as a whole, and with them user name, password and TLS.
     const redisOptions = { ...(given as Cluster).options.redisOptions, ...shared };
-    return (given as Cluster).duplicate([], { ...CLUSTER, clusterRetryStrategy: reconnectDelay, redisOptions });
+    return asking((given as Cluster).duplicate([], { ...CLUSTER, clusterRetryStrategy: reconnectDelay, redisOptions }));
   }
   if ('cluster' in connection && connection.cluster) {
     const options: ClusterOptions = connection.cluster.options ?? {};
-    return new Cluster([...connection.cluster.nodes], {
+    return asking(new Cluster([...connection.cluster.nodes], {
       slotsRefreshTimeout: 2_000,
       ...options,
       ...CLUSTER,
       clusterRetryStrategy: neverNull(options.clusterRetryStrategy),
       redisOptions: { ...shared, ...options.redisOptions },
-    });
+    }));
   }
   if ('url' in connection && connection.url) return new Redis(connection.url, insisted({ ...shared, ...connection.options }));
   return new Redis(insisted({ ...shared, ...(connection as RedisOptions) }));

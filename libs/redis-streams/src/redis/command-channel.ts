@@ -1,5 +1,5 @@
-import { ClosedError, CommandTimeoutError } from '../errors/index.js';
-import { send, sendWithMore, type Argument, type Client } from './compat.js';
+import { ClosedError, CommandTimeoutError, ConnectionError } from '../errors/index.js';
+import { isCluster, nodeThatHas, send, sendWithMore, takeOut, type Argument, type Client } from './compat.js';
 import { Deadlines, withDeadline } from './deadline.js';
 import type { WireArguments } from './wire.js';
 
@@ -27,6 +27,8 @@ export interface CallOptions {
  * connection it cannot see, so every call has a deadline here, and a call that misses it takes the whole
  * client out of service: a fresh one is made, the old one dropped with whatever it still queued. Replacing
  * rather than reconnecting matters: a `disconnect()` that meets a reconnect in progress parks ioredis for good.
+ *   A client of a cluster has a connection to each node, which it never reconnects, and makes anew when it has something to send.
+ * There a late call takes out the one connection it is at: what is under way to other nodes must not suffer for one that hangs.
  */
 export class CommandChannel {
   private client: Client;
@@ -58,11 +60,13 @@ export class CommandChannel {
     } catch (error) {
       return Promise.reject(error as Error);
     }
+    const { progress } = this.deadlines;
     const late = (): Error => {
-      if (!options.keepConnection) this.replace(client, `${command} unanswered for ${timeoutMs} ms`);
+      if (!options.keepConnection) this.late(client, answer, progress, `${command} unanswered for ${timeoutMs} ms`);
       return new CommandTimeoutError(command, timeoutMs);
     };
-    return timeoutMs === this.timeoutMs ? this.deadlines.watch(answer, late) : withDeadline(answer, timeoutMs, late);
+    if (timeoutMs === this.timeoutMs) return this.deadlines.watch(answer, late);
+    return withDeadline(answer.then((value) => (this.deadlines.progress++, value)), timeoutMs, late);
   }
 
   close(): void {
@@ -84,8 +88,23 @@ export class CommandChannel {
     return client;
   }
 
+  /** `progress`: as it was when the command was sent. */
+  private late(client: Client, answer: Promise<unknown>, progress: number, why: string): void {
+    if (this.closed || client !== this.client) return; // another call's deadline was first
+    if (!isCluster(client) || client.status !== 'ready') return this.replace(client, why);
+    const node = nodeThatHas(client, answer);
+    if (node) {
+      const { host, port } = node.options;
+      takeOut(node, new ConnectionError(`the connection to ${host}:${port} was given up: ${why}`));
+      this.deadlines.progress++;
+      return this.hooks.replaced(`${why} by ${host}:${port}`);
+    }
+    // Another call's deadline was first; or the client waits before it tries again, as it does while the cluster is down. If
+    // nothing at all gets on, it may not be that.
+    if (this.deadlines.progress === progress) this.replace(client, why);
+  }
+
   private replace(stale: Client, why: string): void {
-    if (this.closed || stale !== this.client) return; // another call's deadline was first
     this.client = this.open();
     stale.disconnect();
     this.hooks.replaced(why);

@@ -115,3 +115,72 @@ export function nodeOfSlot(cluster: Cluster, slot: number): Redis | undefined {
 export function refreshSlots(cluster: Cluster): Promise<void> {
   return new Promise((resolve) => (cluster as unknown as { refreshSlotsCache(done: () => void): void }).refreshSlotsCache(resolve));
 }
+
+interface Waiting {
+  readonly length: number;
+  peekAt(place: number): { readonly command: { readonly promise: Promise<unknown> } } | undefined;
+}
+
+interface Inner {
+  /** Sent, and unanswered. */
+  readonly commandQueue: Waiting;
+  /** To be sent when it is connected. */
+  readonly offlineQueue: Waiting;
+  readonly stream?: Socket;
+  flushQueue(error: Error): void;
+}
+
+/** The node at which the command of this answer is, sent or to be sent. Undefined: the client has it itself, between two tries. */
+export function nodeThatHas(cluster: Cluster, answer: Promise<unknown>): Redis | undefined {
+  return cluster.nodes('all').find((node) => {
+    const { commandQueue, offlineQueue } = node as unknown as Inner;
+    return isIn(commandQueue, answer) || isIn(offlineQueue, answer);
+  });
+}
+
+function isIn(waiting: Waiting, answer: Promise<unknown>): boolean {
+  for (let i = 0; i < waiting.length; i++) if (waiting.peekAt(i)?.command.promise === answer) return true;
+  return false;
+}
+
+/**
+ * Takes the connection to one node of a cluster out of service. What waits for it fails with `error`: left to the client, it would
+ * be sent again long after whoever wanted it has given up. The client makes another connection when it has something for the node.
+ */
+export function takeOut(node: Redis, error: Error): void {
+  const inner = node as unknown as Inner;
+  node.disconnect();
+  inner.flushQueue(error);
+  // Now: by itself it would wait for the other side to agree.
+  inner.stream?.destroy();
+}
+
+type Told = (error?: Error | null) => void;
+
+/**
+ * A cluster client asks one node after the other who serves what, each for as long as it takes to give up on it, and has its
+ * commands wait. Here another is asked as well when the first has not answered for `ms`, so that one that hangs costs no more.
+ */
+export function askAnotherAfter(ms: number, cluster: Cluster): void {
+  const asker = cluster as unknown as { getInfoFromNode(node: Redis, told: Told): void };
+  const ask = asker.getInfoFromNode.bind(cluster);
+  asker.getInfoFromNode = (node, told) => {
+    let asked = 1;
+    const timer = setTimeout(() => {
+      const others = cluster.nodes('all').filter((each) => each !== node);
+      const other = others[Math.floor(Math.random() * others.length)];
+      if (!other) return;
+      asked++;
+      ask(other, once);
+    }, ms).unref();
+    let over = false;
+    const once: Told = (error) => {
+      asked--;
+      if (over || (error && asked > 0)) return;
+      over = true;
+      clearTimeout(timer);
+      told(error);
+    };
+    ask(node, once);
+  };
+}

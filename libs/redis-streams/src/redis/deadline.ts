@@ -35,6 +35,8 @@ interface Awaited {
  * than all else of waiting for it. The timer is looked at when the oldest may be late, and keeps the process only while something is waited for.
  */
 export class Deadlines {
+  /** Rises with whatever is done in time. */
+  progress = 0;
   private readonly waiting = new Set<Awaited>();
   private timer: NodeJS.Timeout | undefined;
 
@@ -46,6 +48,7 @@ export class Deadlines {
       this.add(entry);
       work.then(
         (value) => {
+          this.progress++;
           this.remove(entry);
           resolve(value);
         },
