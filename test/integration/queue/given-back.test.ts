@@ -15,7 +15,7 @@ onTopologies(['standalone'], 'a message that a session holds without knowing it'
     const cli = (...args: Array<string | number>): Promise<unknown> => world().cli(args.map(String));
     const look = async (session: string): Promise<number> => {
       const reply = (await cli('EVAL', LUA['queue-look'], 9, messages, sessions, members, retries, attempts, delayed, control, dead, names, session, 'default', 10, 1_000_000)) as unknown[];
-      return (reply.length - 6) / 5;
+      return (reply.length - 7) / 5;
     };
     await cli('XGROUP', 'CREATE', messages, 'default', '0-0', 'MKSTREAM');
     const { id } = await world().client.queue(queue).send('x');

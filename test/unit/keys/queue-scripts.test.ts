@@ -12,7 +12,7 @@ import { LUA } from '../../../libs/redis-streams/dist/scripts/lua.generated.js';
 
 const part = fc.stringMatching(/^[A-Za-z0-9_.-]{1,40}$/);
 const REPLIES: Record<string, unknown> = {
-  'queue-look': ['OK', -1, -1, 0, 0, 0], 'queue-settle': -1, 'queue-begin': 'OK', 'queue-leave': 'LEFT', 'queue-remove': '', 'queue-state': [0, 0, 0, 0, 0, 0, 0, 0, -1],
+  'queue-look': ['OK', -1, -1, 0, 0, 0, ''], 'queue-settle': -1, 'queue-begin': 'OK', 'queue-leave': 'LEFT', 'queue-remove': '', 'queue-state': [0, 0, 0, 0, 0, 0, 0, 0, -1],
 };
 /** Their keys are looked at where they are put together: by the producer, and for all capabilities' dead letters. */
 const ELSEWHERE = ['queue-produce', 'queue-replay'];

@@ -212,9 +212,10 @@ export class QueueShard {
     }
   }
 
-  private found({ taken, paused, more, mine, nextDueMs, nextPeerMs }: Look): void {
+  private found({ taken, paused, more, mine, nextDueMs, nextPeerMs, refused }: Look): void {
     const { queue, group, events } = this.host;
     for (const held of taken) this.held.set(held.id, held);
+    if (refused !== undefined) this.host.onError(new Error(refused), `letting delayed messages of ${this.scope} join`);
     this.setPaused(paused);
     this.more = more;
     const orphans = taken.filter(({ orphan }) => orphan).length;

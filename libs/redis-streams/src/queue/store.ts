@@ -20,6 +20,8 @@ export interface Look {
   /** There is more to take, as soon as there is room. */
   readonly more: boolean;
   readonly paused: boolean;
+  /** Why delayed messages that are due cannot join the queue. */
+  readonly refused: string | undefined;
 }
 
 export interface RetriedMessage {
@@ -63,7 +65,7 @@ export class QueueShardStore {
   /** Takes at most `want` messages that dead consumers held or whose time has come. Undefined: the session is over. */
   async look(session: string, want: number): Promise<Look | undefined> {
     const { keys, own } = this;
-    const [status, due, peer, mine, more, paused, ...taken] = (await this.redis.scripts.run(
+    const [status, due, peer, mine, more, paused, refused, ...taken] = (await this.redis.scripts.run(
       'queue-look',
       [keys.messages, own.sessions, own.members, own.retries, own.attempts, keys.delayed, own.control, keys.dead, own.names],
       [session, this.group, want, MAX_BYTES],
@@ -74,7 +76,7 @@ export class QueueShardStore {
       const [id, fields, failures, crashes, orphan] = taken.slice(i, i + 5);
       messages.push(new HeldMessage(messageOf(String(id), fields as unknown[]), Number(failures), Number(crashes), Number(orphan) === 1, true));
     }
-    return { taken: messages, nextDueMs: Number(due) < 0 ? undefined : Number(due), nextPeerMs: Number(peer), mine: Number(mine), more: Number(more) === 1, paused: Number(paused) === 1 };
+    return { taken: messages, nextDueMs: Number(due) < 0 ? undefined : Number(due), nextPeerMs: Number(peer), mine: Number(mine), more: Number(more) === 1, paused: Number(paused) === 1, refused: refused ? String(refused) : undefined };
   }
 
   /** Undefined: the session is over. Else in how many ms the first retry is due, or -1. */

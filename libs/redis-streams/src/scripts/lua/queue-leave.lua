@@ -20,6 +20,7 @@ if not rows.err then
   end
   if #rows == tonumber(most) then return 'MORE' end
   redis.call('XGROUP', 'DELCONSUMER', messages, group, session)
+  sweep(KEYS[6], KEYS[5], redis.call('XPENDING', messages, group)[1])
 end
 redis.call('ZREM', KEYS[2], session)
 redis.call('HDEL', KEYS[3], session)

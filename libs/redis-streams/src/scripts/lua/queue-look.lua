@@ -5,8 +5,8 @@
 -- ARGV  1 session  2 group  3 messages to take at most  4 bytes of them to take at most, about
 -- Reply {'LOST'}
 --       | {'OK', ms until this session is to look since something is due, 0 for at once, or -1, ms until a peer's deadline or -1,
---          messages the server counts as held by this session, 1 when there is more to take now, 1 when paused, then of each
---          taken message: id, fields, failures, crashes, 1 when its consumer has died}
+--          messages the server counts as held by this session, 1 when there is more to take now, 1 when paused, why delayed
+--          messages cannot join or '', then of each taken message: id, fields, failures, crashes, 1 when its consumer has died}
 --@include clock
 --@include queue
 local messages, session, group = KEYS[1], ARGV[1], ARGV[2]
@@ -16,9 +16,9 @@ if not live(KEYS[2], session) then return { 'LOST' } end
 -- Delayed messages, in the order of their times: so many that the call is hardly felt, so fewer of large ones. Therefore in
 -- parts. What has joined leaves before anything that could end the script, or it would join again.
 local MOST, MOST_BYTES = 800, 1048576
-local part, moved, bytes = 1, 0, 0
+local part, moved, bytes, refused = 1, 0, 0, ''
 
-local call = redis.call
+local call, pcall = redis.call, redis.pcall
 local function join(text, keys, headers, ids, from)
   local at = from + keys + headers + ids
   local data = string.sub(text, at)
@@ -26,7 +26,7 @@ local function join(text, keys, headers, ids, from)
   if keys > 0 then message[6], message[7] = 'key', string.sub(text, from, from + keys - 1) end
   if headers > 0 then message[#message + 1], message[#message + 2] = 'headers', string.sub(text, from + keys, from + keys + headers - 1) end
   if ids > 0 then message[#message + 1], message[#message + 2] = 'id', string.sub(text, from + keys + headers, at - 1) end
-  return redis.call(unpack(message))
+  return redis.pcall(unpack(message))
 end
 
 repeat
@@ -37,21 +37,28 @@ repeat
     joined = upto
   end
   for i, text in ipairs(texts) do
-    local data = string.match(text, '^%S+ 0 0 0\n()')
+    local data, added = string.match(text, '^%S+ 0 0 0\n()')
     if data then
-      call('XADD', messages, '*', 'data', string.sub(text, data))
+      added = pcall('XADD', messages, '*', 'data', string.sub(text, data))
     else
       local keys, headers, ids, from = string.match(text, '^%S+ (%d+) (%d+) (%d+)\n()')
       if keys then
-        join(text, tonumber(keys), tonumber(headers), tonumber(ids), from)
+        added = join(text, tonumber(keys), tonumber(headers), tonumber(ids), from)
       else
         -- No message: it must not keep the others.
         leave(i - 1)
         call('XADD', KEYS[8], '*', 'reason', 'unreadable', 'error', 'not a delayed message', 'entry.data', text)
       end
     end
+    -- The stream has run out of ids. All else goes on.
+    if type(added) == 'table' then
+      refused = added.err
+      leave(i - 1)
+      break
+    end
     bytes = bytes + #text + 64
   end
+  if refused ~= '' then break end
   leave(#texts)
   moved = moved + #texts
   part = math.max(1, math.min(100, math.floor((MOST_BYTES - bytes) * moved / bytes)))
@@ -88,14 +95,14 @@ local function take(id, failures, crashes, orphan)
 end
 
 -- What the dead held. Whose session is over is deleted once nothing is left of it.
-local mine, pooled, peers, first = 0, 0, 0, true
+local mine, pooled, peers, first, held_by_all = 0, 0, 0, true, 0
 local rank = string.reverse(session)
 local consumers = redis.pcall('XINFO', 'CONSUMERS', messages, group)
-if consumers.err then consumers = {} end
 for _, info in ipairs(consumers) do
   local row = {}
   for i = 1, #info, 2 do row[info[i]] = info[i + 1] end
   local name, pending = row['name'], tonumber(row['pending'])
+  held_by_all = held_by_all + pending
   if name == session then
     mine = pending
   elseif name == POOL then
@@ -136,6 +143,7 @@ if pooled ~= redis.call('ZCARD', KEYS[4]) then
     redis.call('ZADD', KEYS[4], 'NX', int(now_ms), held[1])
   end
 end
+if not consumers.err then sweep(KEYS[5], KEYS[4], held_by_all) end
 local due = redis.call('ZRANGE', KEYS[4], '-inf', int(now_ms), 'BYSCORE', 'LIMIT', '0', tostring(math.max(1, math.min(want, 1000))))
 for _, id in ipairs(due) do
   if not room() then break end
@@ -159,12 +167,12 @@ local function first_after(key, later)
 end
 first_after(KEYS[4], 0)
 first_after(KEYS[6], first and 0 or 4 + now_us % (peers * 4000) / 1000)
-if redis.call('ZCOUNT', KEYS[6], '-inf', int(now_ms)) > 0 then next_due = 0 end
+if refused == '' and redis.call('ZCOUNT', KEYS[6], '-inf', int(now_ms)) > 0 then next_due = 0 end
 if want > 0 and redis.call('ZCOUNT', KEYS[4], '-inf', int(now_ms)) > 0 then next_due = 0 end
 local next_peer = -1
 for _, text in ipairs(redis.call('ZRANGE', KEYS[2], '(' .. int(now_ms), '+inf', 'BYSCORE', 'LIMIT', '0', '2')) do
   if text ~= session and next_peer < 0 then next_peer = tonumber(redis.call('ZSCORE', KEYS[2], text)) - now_ms end
 end
-local reply = { 'OK', next_due, next_peer, mine + #taken / 5, more, paused and 1 or 0 }
+local reply = { 'OK', next_due, next_peer, mine + #taken / 5, more, paused and 1 or 0, refused }
 for _, part in ipairs(taken) do reply[#reply + 1] = part end
 return reply

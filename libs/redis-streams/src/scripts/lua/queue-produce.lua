@@ -10,7 +10,7 @@
 -- Reply 'LATE': older than what is remembered | 'GAP': the batch before it is yet to come
 --       | words: the sequence, then the first message's entry id and '+', where all are stored and their ids follow each other;
 --       else per message its entry id; of a delayed one the name under which it waits; of a duplicate '=' and what the first
---       of its id was answered
+--       of its id was answered; of one that is not stored, because the stream has run out of ids, '-'
 --@include batch
 local call = redis.call
 local before = recall(KEYS[1], ARGV[1], ARGV[2], ARGV[4])
@@ -22,17 +22,19 @@ if #ARGV == 9 and ARGV[5] == '1' then
 end
 
 local messages, width = KEYS[2], ARGV[5] == '1' and 1 or 5
+-- Where it may fail when others of the batch are stored: redis.pcall, and each is answered for itself.
+local add_call = call
 
 local function xadd(at, key, headers, id, data)
   if id == '' and key == '' then
-    if headers == '' then return call('XADD', messages, at, 'data', data) end
-    return call('XADD', messages, at, 'data', data, 'headers', headers)
+    if headers == '' then return add_call('XADD', messages, at, 'data', data) end
+    return add_call('XADD', messages, at, 'data', data, 'headers', headers)
   end
   local entry = { 'XADD', messages, at, 'data', data }
   if key ~= '' then entry[6], entry[7] = 'key', key end
   if headers ~= '' then entry[#entry + 1], entry[#entry + 2] = 'headers', headers end
   if id ~= '' then entry[#entry + 1], entry[#entry + 2] = 'id', id end
-  return call(unpack(entry))
+  return add_call(unpack(entry))
 end
 
 -- Messages that are neither to be told apart nor to be kept back, such as requests, which somebody waits for: no clock is asked.
@@ -42,7 +44,7 @@ if width == 5 then
 end
 if plain then
   local function add(at, i)
-    if width == 1 then return call('XADD', messages, at, 'data', ARGV[i]) end
+    if width == 1 then return add_call('XADD', messages, at, 'data', ARGV[i]) end
     return xadd(at, ARGV[i], ARGV[i + 1], '', ARGV[i + 4])
   end
   -- All of the first one's millisecond, whatever the time has become: then its id says them all. Not where somebody has set
@@ -51,15 +53,17 @@ if plain then
   if count == 1 then return remember(KEYS[1], ARGV[1], ARGV[1] .. ' ' .. first, ARGV[3], ARGV[4]) end
   local ms, number = string.match(first, '^(%d+%-)(%d+)$')
   local at, last = #number < 16 and redis.REDIS_VERSION_NUM and ms .. '*' or '*', first
+  if at == '*' then add_call = redis.pcall end
   if width == 1 then
-    for i = 10, #ARGV do last = call('XADD', messages, at, 'data', ARGV[i]) end
+    for i = 10, #ARGV do last = add_call('XADD', messages, at, 'data', ARGV[i]) end
   else
     for i = 14, #ARGV, 5 do last = add(at, i) end
   end
   local answers = ARGV[1] .. ' ' .. first .. '+'
   if at == '*' or last ~= ms .. string.format('%.0f', number + count - 1) then
     local words = { ARGV[1] }
-    for i, entry in ipairs(call('XRANGE', messages, first, '+', 'COUNT', string.format('%d', count))) do words[i + 1] = entry[1] end
+    local entries = call('XRANGE', messages, first, '+', 'COUNT', string.format('%d', count))
+    for i = 1, count do words[i + 1] = entries[i] and entries[i][1] or '-' end
     answers = table.concat(words, ' ')
   end
   return remember(KEYS[1], ARGV[1], answers, ARGV[3], ARGV[4])
@@ -71,6 +75,7 @@ call('XLEN', messages)
 call('ZCARD', KEYS[3])
 call('ZCARD', KEYS[4])
 call('HGET', KEYS[5], '')
+add_call = redis.pcall
 local dedupe_ms = tonumber(ARGV[6])
 local out, first_due, has_ids = { ARGV[1] }
 
@@ -96,8 +101,9 @@ for i = 9, #ARGV, 5 do
     if not first_due or due < first_due then first_due = due end
   else
     answer = xadd('*', key, headers, id, data)
+    if type(answer) == 'table' then answer = '-' end
   end
-  if unique and not origin then
+  if unique and not origin and answer ~= '-' then
     has_ids = true
     call('ZADD', KEYS[4], int(now_ms + dedupe_ms), name)
     call('HSET', KEYS[5], name, answer)

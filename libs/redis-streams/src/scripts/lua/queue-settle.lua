@@ -27,18 +27,21 @@ for _ = 1, again do
   at = at + 3
   -- A record that is there already was said before, and the answer was lost: it may have been taken again since.
   local deliveries = string.match(record, '^#(%d+)$')
-  local known
+  local known, stored
   if deliveries then
     local row = redis.pcall('XPENDING', messages, group, id, id, '1')
     known = row.err or not row[1] or row[1][4] ~= tonumber(deliveries)
     record = ''
   else
-    known = record ~= '' and redis.call('HGET', KEYS[4], id) == record
+    stored = record ~= '' and redis.call('HGET', KEYS[4], id)
+    known = stored == record
   end
   if not known and holds(messages, group, session, id) then
     redis.call('XCLAIM', messages, group, POOL, '0', id, 'JUSTID')
     if record ~= '' then redis.call('HSET', KEYS[4], id, record) end
     redis.call('ZADD', KEYS[3], int(now_ms + delay), id)
+  elseif stored and attempts_of(stored) < attempts_of(record) then
+    redis.call('HDEL', KEYS[4], id) -- a hand had it given to another, who counts anew, or had it deleted
   end
 end
 
@@ -48,9 +51,9 @@ for _ = 1, given_up do
     local letter = { KEYS[5], '*' }
     for i = 1, texts do letter[i + 2] = ARGV[at + 1 + i] end
     redis.call('XADD', unpack(letter))
-    redis.call('HDEL', KEYS[4], id)
     ids[#ids + 1] = id
   end
+  redis.call('HDEL', KEYS[4], id)
   at = at + 2 + texts
 end
 

@@ -18,6 +18,14 @@ local function holds(messages, group, session, id)
   return not row.err and row[1] ~= nil and row[1][2] == session
 end
 
+-- Where a group's consumers hold nothing (`pending`, in all), there is nothing to know of either: what is there was left behind
+-- when a hand took messages from who had them. A key of another type is nobody's to delete.
+local function sweep(attempts, retries, pending)
+  if pending > 0 then return end
+  if type(redis.pcall('HGET', attempts, '')) ~= 'table' then redis.call('DEL', attempts) end
+  if type(redis.pcall('ZSCORE', retries, '')) ~= 'table' then redis.call('DEL', retries) end
+end
+
 -- The oldest id that a group (a row of XINFO GROUPS) has yet to settle; without any: the last it was given, and false. So it
 -- is for one that a hand has set back behind all it holds: what lies between it is yet to be given.
 local function position(messages, info)
@@ -43,7 +51,11 @@ local function settle(messages, group, ids)
   end
   if not first then return end
   -- Cutting off a stream's beginning costs a small part of what deleting its entries one by one does. MINID keeps the id it names.
-  if first ~= '0-0' then redis.call('XTRIM', messages, 'MINID', '=', exclusive and id_next(first) or first) end
+  if first ~= '0-0' then
+    local from = exclusive and id_next(first) or first
+    if exclusive and from == first then redis.call('XTRIM', messages, 'MAXLEN', '=', '0') -- the last id there is
+    else redis.call('XTRIM', messages, 'MINID', '=', from) end
+  end
   if #groups > 1 then return end
   local beyond = {}
   local ms = string.match(first, '^%d+')
