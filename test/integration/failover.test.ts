@@ -3,6 +3,7 @@ import { type ConnectionOptions, RedisStreamsEngine } from 'nestjs-redis-streams
 import { startCluster } from '../support/redis-cluster.js';
 import { startReplica, startSentinel } from '../support/redis-sentinel.js';
 import { startRedis } from '../support/redis-server.js';
+import { hasEverything } from '../support/replication.js';
 import { waitUntil } from '../support/wait.js';
 
 // A primary is killed under load, unplanned, and its replica takes over: partitions, queues and rooms go on by themselves.
@@ -128,9 +129,3 @@ it('Cluster: partitions, queues and rooms go on with the promoted replica of one
   const [master] = cluster.masters;
   await goesOn({ cluster: { nodes: [...cluster.startupNodes] } }, async () => void (await Promise.all(cluster.masters.map(hasEverything))), () => master!.kill());
 }, 240_000);
-
-/** A replica has acknowledged all that was written before this call. */
-async function hasEverything(master: { cli(...args: Array<string | number>): Promise<unknown> }): Promise<void> {
-  const offset = /master_repl_offset:(\d+)/.exec(String(await master.cli('INFO', 'replication')))![1]!;
-  await waitUntil(async () => Number(/slave0:.*offset=(\d+)/.exec(String(await master.cli('INFO', 'replication')))?.[1] ?? 0) >= Number(offset), { what: 'the replica has everything', timeoutMs: 20_000 });
-}

@@ -2,6 +2,7 @@ import { afterEach, expect, it } from 'vitest';
 import { startCluster } from '../../support/redis-cluster.js';
 import { startReplica, startSentinel } from '../../support/redis-sentinel.js';
 import { startRedis } from '../../support/redis-server.js';
+import { hasEverything } from '../../support/replication.js';
 import { waitUntil } from '../../support/wait.js';
 import { type ConnectionOptions, RedisStreamsEngine, type StreamLease } from './support/engine.js';
 
@@ -69,7 +70,7 @@ it('Sentinel: a promoted replica goes on with the streams', async () => {
   cleanups.push(() => sentinel.stop());
   await waitUntil(async () => String(await sentinel.cli('INFO', 'sentinel')).includes('slaves=1'), { what: 'the sentinel knows the replica', timeoutMs: 20_000 });
   await survives({ sentinels: [{ host: '127.0.0.1', port: sentinel.port }], name: sentinel.name }, 'failing', async () => {
-    await waitUntil(async () => String(await master.cli('WAIT', 1, 1_000)) === '1', { what: 'the replica has everything' });
+    await hasEverything(master);
     await master.kill();
   });
 }, 90_000);
@@ -80,7 +81,7 @@ it('Cluster: a promoted replica goes on with the streams of its slots', async ()
   const service = 'failing';
   const master = await cluster.nodeFor(`${service}-input`);
   await survives({ cluster: { nodes: [...cluster.startupNodes] } }, service, async () => {
-    await waitUntil(async () => String(await master.cli('WAIT', 1, 1_000)) === '1', { what: 'the replica has everything' });
+    await hasEverything(master);
     await master.kill();
   });
 }, 90_000);

@@ -30,7 +30,7 @@ async function callsOf(ns: string | undefined, shard: number, rooms: readonly st
   await store.send('sender', 1, rooms.map((name) => ({ room: name, priority: 0, payload: '1', awaited: true })));
   await store.acknowledge('a:1', rooms.map((name) => ({ room: name, turn: 1, ejected: ['me'] })));
   await store.join('a:1', rooms.map((name) => ({ room: name, sync: true })));
-  await store.leave('a:1', rooms.map((room) => ({ room })));
+  await store.leave('a:1', rooms.map((name) => ({ room: name })));
   await store.expire(rooms);
   await store.look(0, 1, 0);
   await store.fetch('a:1', rooms);
