@@ -23,6 +23,8 @@ export interface ProducerConfig extends WorkerConfig {
   readonly maxWorkMs: number;
   /** Characters of ballast in each message. */
   readonly ballast: number;
+  /** They are of three bytes each. */
+  readonly wide?: boolean;
   readonly seed: number;
   /** What it does once it has called `send` for all: wait for a command, or close with this much time. */
   readonly closeMs?: number;

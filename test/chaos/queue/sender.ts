@@ -37,7 +37,7 @@ export class Sender {
     private readonly trouble: (message: string) => void,
   ) {
     this.rng = createRng(config.seed);
-    this.text = config.ballast > 0 ? 'x'.repeat(config.ballast) : undefined;
+    this.text = config.ballast > 0 ? (config.wide ? '\u6f22' : 'x').repeat(config.ballast) : undefined;
     this.sampling = setInterval(() => (this.maxRss = Math.max(this.maxRss, process.memoryUsage.rss())), 100).unref();
     this.loop = config.perSecond === undefined ? this.burst() : this.steady(config.perSecond);
   }

@@ -1,17 +1,19 @@
+import { Buffer } from 'node:buffer';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisServer } from '../../support/redis-server.js';
 import type { Status } from '../queue/messages.js';
 import { GROUP, QUEUE, QueueWorld } from '../queue/world.js';
-import { type Scenario, within } from '../scenario.js';
+import { type Scenario, type ScenarioContext, within } from '../scenario.js';
 
 const TTL_MS = 2_000;
 const PER_SECOND = 10_000;
 /** Clearly less is another promise than the one about 10,000 messages a second. */
 const OFFERED_SHARE = 0.9;
-/** The default of `maxPending`; the bounds are those that everybody has. */
+/** Else it was no bound that stopped it. */
+const NEARLY_FULL = 0.9;
+/** The defaults of `maxPending` and `maxPendingBytes`; the bounds are those that everybody has. */
 const MAX_PENDING = 50_000;
-/** With it a message is 161 bytes of JSON, as those of the benchmarks. */
-const BALLAST = 119;
+const MAX_PENDING_BYTES = 33_554_432;
 const RSS_GROWTH_BYTES = 100 * 1_048_576;
 const RESUME_MS = 5_000;
 const QUIET_MS = TTL_MS + 8_000;
@@ -19,7 +21,20 @@ const QUIET_MS = TTL_MS + 8_000;
 const PATIENCE_MS = 15_000;
 const TYPED = ['BACKPRESSURE', 'CONNECTION'];
 
-interface Watched { readonly open: number; readonly rssBytes: number; readonly offered: number; readonly perSecond: number }
+/** What is sent while Redis is away. */
+interface Load {
+  readonly ballast: number;
+  readonly wide: boolean;
+  /** Which bound it meets. */
+  readonly full: 'messages' | 'bytes';
+}
+
+/** 161 bytes of JSON, as those of the benchmarks: there are as many as may be, long before the bytes count. */
+const SMALL: Load = { ballast: 119, wide: false, full: 'messages' };
+/** Some 1,960 bytes, in 680 characters: as many as may be would be 93 MiB. */
+const WIDE: Load = { ballast: 640, wide: true, full: 'bytes' };
+
+interface Watched { readonly open: number; readonly rssBytes: number; readonly called: number; readonly offered: number; readonly perSecond: number }
 
 /** What the producer is offered over a time, and the most that it holds and uses; longer, but not for ever, where it is not full as soon. */
 async function watch(world: QueueWorld, forMs: number, untilFull = false): Promise<Watched> {
@@ -36,7 +51,7 @@ async function watch(world: QueueWorld, forMs: number, untilFull = false): Promi
     const tookMs = performance.now() - startedAt;
     if (tookMs < forMs || (untilFull && rejected === first.rejected && tookMs < forMs + PATIENCE_MS)) continue;
     const offered = called - first.called;
-    return { ...most, offered, perSecond: Math.round((offered * 1_000) / tookMs) };
+    return { ...most, called, offered, perSecond: Math.round((offered * 1_000) / tookMs) };
   }
 }
 
@@ -58,6 +73,38 @@ async function refusing(world: QueueWorld): Promise<Status> {
   }, 5_000, 100).catch(() => undefined); // told by who compares the next look with this one
   return last;
 }
+
+interface Away { usual: Watched; down: Watched; refused: number; heldBytes: number; grownBytes: number; resumeMs: number }
+
+/** Redis away for so long, the only producer sending `load`: bounds, memory, and that all go on. */
+async function away(context: ScenarioContext, world: QueueWorld, load: Load, outageMs: number, breaches: string[]): Promise<Away> {
+  const server = world.topology.servers[0]!;
+  const wrong = (text: string): void => void breaches.push(`${load.full}: ${text}`);
+  const refusals = async (): Promise<number> => (await world.sync(), world.account.rejections['BACKPRESSURE'] ?? 0);
+  const usual = await watch(world, context.short ? 1_000 : 5_000);
+  const before = await refusals();
+  await halt(server);
+  context.say(`Redis is away (${load.full})`);
+  const down = await watch(world, outageMs, true);
+  const refused = (await refusals()) - before;
+  // All are as long, but for their numbers.
+  const heldBytes = down.open * Buffer.byteLength(JSON.stringify({ p: 1, n: down.called, workMs: 0, ballast: (load.wide ? '\u6f22' : 'x').repeat(load.ballast) }));
+  context.say(`offered ${down.offered} messages meanwhile, ${down.perSecond}/s; ${refused} were refused, ${down.open} open at most, ${mib(heldBytes)} MiB`);
+  await server.restart();
+  const allowedMs = within(context, RESUME_MS);
+  const back = await world.resumed(allowedMs + 5_000);
+  context.say(`all at work again after ${back.ms} ms`);
+  if (back.ms > allowedMs) wrong(`resumed ${back.ms} ms after the outage (allowed ${allowedMs}); not back: ${back.missing.join(', ') || 'nobody'}`);
+  if (down.open > MAX_PENDING) wrong(`${down.open} sends were open, ${MAX_PENDING} are allowed`);
+  if (heldBytes > MAX_PENDING_BYTES) wrong(`${heldBytes} bytes were held, ${MAX_PENDING_BYTES} are allowed`);
+  if (refused === 0 || (load.full === 'messages' ? down.open / MAX_PENDING : heldBytes / MAX_PENDING_BYTES) < NEARLY_FULL) wrong(`${refused} were refused, ${down.open} sends of ${heldBytes} bytes were open at most: the bound was not reached`);
+  if (down.perSecond < OFFERED_SHARE * PER_SECOND) wrong(`only ${down.perSecond} messages a second were offered while Redis was away, not ${PER_SECOND}`);
+  const grownBytes = down.rssBytes - usual.rssBytes;
+  if (grownBytes > RSS_GROWTH_BYTES) wrong(`memory grew by ${mib(grownBytes)} MiB`);
+  return { usual, down, refused, heldBytes, grownBytes, resumeMs: back.ms };
+}
+
+const mib = (bytes: number): number => Math.round(bytes / 1_048_576);
 
 interface OutOfMemory { backlog: number; settledMeanwhile: number; refusedSends: number; acceptedSends: number; sessionsLost: number; heartbeats: number }
 
@@ -105,8 +152,8 @@ async function outOfMemory(world: QueueWorld, server: RedisServer, forMs: number
 
 export const queueOutage: Scenario = {
   name: 'queue-outage',
-  about: 'Redis away for a minute at 10,000 messages a second, then out of memory: bounded buffer and memory, typed errors, nothing lost (one server)',
-  takesSeconds: 110,
+  about: 'Redis away for a minute at 10,000 messages a second, twice, so that messages and bytes meet their bound, and out of memory: bounded buffer and memory, typed errors, nothing lost (one server)',
+  takesSeconds: 150,
   run: async (context) => {
     if (context.topology === 'cluster') return { verdict: { skipped: 'for one server; the topology changes nothing about a buffer' }, breaches: [] };
     return QueueWorld.with(context, { shards: 2, ttlMs: TTL_MS, tuning: { prefetch: 2_000, concurrency: 500 } }, async (world) => {
@@ -115,29 +162,21 @@ export const queueOutage: Scenario = {
       const breaches: string[] = [];
       const outageMs = (context.seconds ?? (short ? 5 : 60)) * 1_000;
       await Promise.all([world.consume(), world.consume()]);
-      await world.produce({ perSecond: PER_SECOND, ballast: BALLAST });
+      await world.produce({ perSecond: PER_SECOND, ballast: SMALL.ballast });
       await world.resumed();
-      const usual = await watch(world, short ? 1_000 : 5_000);
-      await halt(server);
-      say('Redis is away');
-      const down = await watch(world, outageMs, true);
-      await world.sync();
-      const refused = world.account.rejections['BACKPRESSURE'] ?? 0;
-      say(`offered ${down.offered} messages meanwhile, ${down.perSecond}/s; ${refused} were refused, ${down.open} open at most`);
-      await server.restart();
-      const allowedMs = within(context, RESUME_MS);
-      const back = await world.resumed(allowedMs + 5_000);
-      say(`all at work again after ${back.ms} ms`);
-      if (back.ms > allowedMs) breaches.push(`resumed ${back.ms} ms after the outage (allowed ${allowedMs}); not back: ${back.missing.join(', ') || 'nobody'}`);
-      if (down.open > MAX_PENDING) breaches.push(`${down.open} sends were open, ${MAX_PENDING} are allowed`);
-      if (refused === 0) breaches.push(`none was refused, ${down.open} sends were open at most: the bound was not reached`);
-      if (down.perSecond < OFFERED_SHARE * PER_SECOND) breaches.push(`only ${down.perSecond} messages a second were offered while Redis was away, not ${PER_SECOND}`);
-      const grown = down.rssBytes - usual.rssBytes;
-      if (grown > RSS_GROWTH_BYTES) breaches.push(`memory grew by ${Math.round(grown / 1_048_576)} MiB`);
+      const small = await away(context, world, SMALL, outageMs, breaches);
       const oom = await outOfMemory(world, server, 20_000, breaches);
       say(`out of memory: ${JSON.stringify(oom)}`);
+      const allowedMs = within(context, RESUME_MS);
       const again = await world.resumed(allowedMs + 5_000);
       if (again.ms > allowedMs) breaches.push(`resumed ${again.ms} ms after memory came back (allowed ${allowedMs}); not back: ${again.missing.join(', ') || 'nobody'}`);
+      const first = world.producers[0]!;
+      await first.ask({ type: 'hold' }, 'held');
+      await world.produce({ perSecond: PER_SECOND, ballast: WIDE.ballast, wide: true });
+      world.producers.shift(); // the others are those that have to go on
+      await first.stop().catch((error: unknown) => breaches.push(String(error)));
+      await world.resumed();
+      const wide = await away(context, world, WIDE, outageMs, breaches);
       await world.producers[0]!.ask({ type: 'hold' }, 'held');
       const drainedMs = await world.handled(QUIET_MS);
       breaches.push(...(await world.stopConsumers()));
@@ -151,10 +190,12 @@ export const queueOutage: Scenario = {
       const other = Object.keys(rejections).filter((code) => !TYPED.includes(code));
       if (other.length > 0) breaches.push(`sends were rejected with ${other.join(', ')}`);
       breaches.push(...world.leftovers());
-      const mib = (bytes: number): number => Math.round(bytes / 1_048_576);
+      const of = ({ usual, down, refused, heldBytes, grownBytes, resumeMs }: Away): object => ({
+        offeredBeforePerSecond: usual.perSecond, offeredAway: down.offered, offeredAwayPerSecond: down.perSecond, refusedAway: refused, openMost: down.open, heldMostMiB: mib(heldBytes), rssBeforeMiB: mib(usual.rssBytes), rssGrownMiB: mib(grownBytes), resumeMs,
+      });
       return {
         verdict: {
-          ...counts, rejections, offeredBeforePerSecond: usual.perSecond, offeredAway: down.offered, offeredAwayPerSecond: down.perSecond, refusedAway: refused, openMost: down.open, openAllowed: MAX_PENDING, rssBeforeMiB: mib(usual.rssBytes), rssGrownMiB: mib(grown), resumeMs: back.ms, resumeAfterOomMs: again.ms, resumeAllowedMs: allowedMs,
+          ...counts, rejections, openAllowed: MAX_PENDING, heldAllowedMiB: mib(MAX_PENDING_BYTES), ...of(small), ...Object.fromEntries(Object.entries(of(wide)).map(([name, value]) => [`wide_${name}`, value])), resumeAfterOomMs: again.ms, resumeAllowedMs: allowedMs,
           ...Object.fromEntries(Object.entries(oom).map(([name, value]) => [`oom_${name}`, value])), drainedMs, kept, troubles: world.troubles().length,
         },
         breaches,
