@@ -49,9 +49,10 @@ export interface QueueTuning {
   /** Messages handled at once in this process. Default 16. */
   readonly concurrency?: number;
   /**
-   * Messages this process holds at most, over all shards: read ahead, being handled, or being settled. They wait for this process;
-   * when it dies, until its session has expired. Default: 256 and, for one that handles more than that in a tenth of a second, up to 4,096;
-   * at least `concurrency`.
+   * Messages this process holds at most: read ahead, being handled, or being settled. They wait for this process; when it dies, until
+   * its session has expired. Of each shard it holds `Math.ceil(prefetch / shards)`, so at least one, and none has another one's share:
+   * of one shard no more than that run at once. What is due again while a read waits comes on top, at most as much again. Default: 256
+   * and, for one that handles more than that in a tenth of a second, up to 4,096; at least `concurrency`.
    */
   readonly prefetch?: number;
   /**
