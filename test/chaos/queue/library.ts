@@ -4,7 +4,7 @@ import { load } from '../library.js';
 
 export const { RedisStreamsEngine, RedisStreamsError } = (await load('queue/index.js')) as { RedisStreamsEngine: typeof Engine; RedisStreamsError: typeof LibraryError };
 export type RedisStreamsEngine = Engine;
-export type { ConnectionOptions, QueueProducerOptions, QueueTuning } from '../../../libs/redis-streams/dist/queue/index.js';
+export type { ConnectionOptions, QueueProducerOptions, QueueSendOptions, QueueTuning } from '../../../libs/redis-streams/dist/queue/index.js';
 export type { QueueShardKeys } from '../../../libs/redis-streams/dist/keys/queue-keys.js';
 
 const { queueShardKeys } = (await load('keys/queue-keys.js')) as { queueShardKeys(tag: string): QueueShardKeys };

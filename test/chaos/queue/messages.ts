@@ -26,6 +26,8 @@ export interface ProducerConfig extends WorkerConfig {
   /** They are of three bytes each. */
   readonly wide?: boolean;
   readonly seed: number;
+  /** Of every eight messages three are plain; others have a key, an id, a delay, or all of these. Some of those with an id are sent twice. */
+  readonly mixed?: boolean;
   /** What it does once it has called `send` for all: wait for a command, or close with this much time. */
   readonly closeMs?: number;
   /** Kills itself as soon as so many sends have resolved. */

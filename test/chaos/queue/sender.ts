@@ -1,11 +1,12 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { createRng } from '../../support/seed.js';
-import { RedisStreamsError } from './library.js';
+import { type QueueSendOptions, RedisStreamsError } from './library.js';
 import type { LedgerWriter } from './ledger.js';
 import type { Counts, ProducerConfig, Status, Task } from './messages.js';
 import { rangesOf } from './ranges.js';
 
 const AT_ONCE = 256;
+const MAX_DELAY_MS = 800;
 /** What an error says of a message that certainly was not stored. */
 const SURELY_UNSENT = /could be sent|were not tried|nothing was sent/;
 
@@ -13,7 +14,7 @@ const UNTYPED = 'UNTYPED';
 
 /** What takes messages: a queue's producer, or a client that emits them as events. */
 interface Producer {
-  send(task: Task): Promise<unknown>;
+  send(task: Task, options?: QueueSendOptions): Promise<unknown>;
 }
 
 /** Calls `send` and writes down what became of each call, once a turn. */
@@ -86,8 +87,8 @@ export class Sender {
   private async burst(): Promise<void> {
     const { window = Infinity, total = Infinity } = this.config;
     while (this.goesOn) {
-      for (let i = 0; i < AT_ONCE && this.goesOn && this.open < window; i++) this.send();
-      // The last of them in one go, whatever is open: then a window's worth is in flight when all are called.
+      for (let i = 0; i < AT_ONCE && this.goesOn && this.open < window && total - this.called > window; i++) this.send();
+      // The last of them in one go, whatever is open: then a window's worth, and no less, is in flight when all are called.
       if (total - this.called <= window) while (this.goesOn) this.send();
       else await nextTurn();
     }
@@ -108,7 +109,18 @@ export class Sender {
     const { config, rng, text } = this;
     const n = this.called++;
     const task: Task = { p: config.producer, n, workMs: config.maxWorkMs > 0 ? rng.int(0, config.maxWorkMs) : 0, ballast: text };
-    this.producer.send(task).then(() => this.took(n), (error: unknown) => this.refused(n, error));
+    const options = config.mixed ? this.optionsOf(n) : undefined;
+    this.producer.send(task, options).then(() => this.took(n), (error: unknown) => this.refused(n, error));
+    // A duplicate: stored, it would be handled under two ids. Whether it is answered before the end is nobody's affair.
+    if (options?.id !== undefined && n % 16 < 8) this.producer.send(task, options).catch(() => undefined);
+  }
+
+  private optionsOf(n: number): QueueSendOptions {
+    const { rng } = this;
+    const key = `k${rng.int(0, 199)}`;
+    const id = `${this.config.producer}#${n}`;
+    const delayMs = rng.int(1, MAX_DELAY_MS);
+    return [{}, { key }, {}, { id }, { delayMs }, {}, { key, id }, { key, id, delayMs }][n % 8]!;
   }
 
   private took(n: number): void {
