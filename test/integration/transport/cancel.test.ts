@@ -1,8 +1,8 @@
 import { Controller } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
-import { type RedisStreamsClient, RedisStreamsContext, RedisStreamsRecord, RequestCancelledError, RequestTimeoutError } from 'nestjs-redis-streams/transport';
+import { type RedisStreamsClient, RedisStreamsContext, RedisStreamsRecord, RequestCancelledError, RequestTimeoutError, streamOptions } from 'nestjs-redis-streams/transport';
 import type { RedisStreamsEngine } from 'nestjs-redis-streams';
-import { interval, Observable, take, takeUntil, timer } from 'rxjs';
+import { finalize, interval, Observable, take, takeUntil, timer } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { startProxy } from '../../support/tcp-proxy.js';
 import { ask, askAll, failureOf, Gate, Net, waitUntil } from './support/net.js';
@@ -48,6 +48,14 @@ class Handlers {
     ran.push(n);
     if (n === 'first') await hold.opened;
     return String(n);
+  }
+  @MessagePattern('fragile', streamOptions({ maxProcessingMs: 100, retry: { maxAttempts: 1 } }))
+  fragile(@Payload() n: unknown, @Ctx() context: RedisStreamsContext): Observable<number> {
+    if (!hold.isOpen) return new Observable();
+    const { signal } = context;
+    ran.push(n);
+    // Neither word of its sender's end nor the missing stream of replies ends it.
+    return interval(5).pipe(take(5), finalize(() => ran.push(signal.aborted ? 'aborted' : 'end')));
   }
 }
 const ONE_AT_A_TIME = { transport: { requests: { concurrency: 1 } } };
@@ -126,6 +134,39 @@ describe('a request that nobody waits for any more', () => {
     expect(await Promise.all([held, own])).toEqual(['first', 'own']);
     expect([ran, expired]).toEqual([['first', 'own'], [['one at a time', true]]]);
     old.unsubscribe();
+  });
+
+  it.each([{ closed: false }, { closed: true }])('whose dead letter is replayed is run to its end: its sender has long been told (closed: $closed)', async ({ closed }) => {
+    const { engine } = await net.serve([Handlers]);
+    const client = net.client();
+    const subscription = client.send('fragile', 1).subscribe();
+    const letters = await net.letters(net.client(), 'request.fragile');
+    await waitUntil(async () => (await letters.count()) === 1, { what: 'it is a dead letter' });
+    subscription.unsubscribe();
+    // Sent behind it on the same way: when this one is heard, so is that.
+    const next = client.send('wait', 'next').subscribe();
+    await waitUntil(() => ran.length === 1, { what: 'the next one runs' });
+    next.unsubscribe();
+    await waitUntil(() => aborted.length === 1, { what: 'its end is heard' });
+    if (closed) await client.close();
+    hold.open();
+    const gone: unknown[] = [];
+    engine.events.on('transport.callerGone', ({ pattern }) => gone.push(pattern));
+    expect(await letters.replayAll()).toMatchObject({ replayed: 1 });
+    await waitUntil(() => ran.length === 3, { what: 'it has ended' });
+    expect([ran, gone]).toEqual([['next', 1, 'end'], []]);
+    expect(await letters.count()).toBe(0);
+  });
+
+  it('while its dead letter is replayed: it runs on, and fails as any', async () => {
+    await net.serve([Handlers]);
+    const client = net.client();
+    const subscription = client.send('fragile', 1).subscribe();
+    const letters = await net.letters(net.client(), 'request.fragile');
+    await waitUntil(async () => (await letters.count()) === 1, { what: 'it is a dead letter' });
+    expect(await letters.replayAll()).toMatchObject({ replayed: 1 });
+    subscription.unsubscribe();
+    await waitUntil(async () => (await letters.count()) === 1, { what: 'it is a dead letter again' });
   });
 });
 

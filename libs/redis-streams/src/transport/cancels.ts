@@ -12,7 +12,11 @@ export class RunningRequest {
   private reason: RequestCancelledError | undefined;
   private listeners: Array<() => void> | undefined;
 
-  constructor(private readonly pattern: string) {}
+  constructor(
+    private readonly pattern: string,
+    /** A dead letter's second life: it is run for what it does, and that nobody waits for its reply goes without saying. */
+    private readonly isReplayed = false,
+  ) {}
 
   /** Made when first asked for: most handlers never do. */
   get signal(): AbortSignal {
@@ -31,7 +35,7 @@ export class RunningRequest {
   }
 
   cancel(): void {
-    if (this.reason) return;
+    if (this.reason || this.isReplayed) return;
     this.reason = new RequestCancelledError(this.pattern);
     this.controller?.abort(this.reason);
     for (const listener of this.listeners ?? []) listener();
@@ -61,7 +65,8 @@ export class Cancels {
   }
 
   /** `undefined`: it was cancelled before it came. */
-  begin(replies: string, id: string, pattern: string): RunningRequest | undefined {
+  begin(replies: string, id: string, pattern: string, isReplayed: boolean): RunningRequest | undefined {
+    if (isReplayed) return new RunningRequest(pattern, true);
     if (this.early.size > 0 && this.early.delete(nameOf(replies, id))) return undefined;
     const request = new RunningRequest(pattern);
     let those = this.running.get(replies);
@@ -70,10 +75,12 @@ export class Cancels {
     return request;
   }
 
-  end(replies: string, id: string): void {
+  /** Of another attempt that has begun meanwhile nothing is forgotten. */
+  end(replies: string, id: string, request: RunningRequest): void {
     const those = this.running.get(replies);
-    those?.delete(id);
-    if (those?.size === 0) this.running.delete(replies);
+    if (those?.get(id) !== request) return;
+    those.delete(id);
+    if (those.size === 0) this.running.delete(replies);
   }
 
   private heard(message: string): void {

@@ -3,6 +3,7 @@ import { isObservable, type Subscription } from 'rxjs';
 import { errorText } from '../handling/error-text.js';
 import { outcomeOf } from '../handling/outcome.js';
 import { isRepliesKey } from '../keys/transport-keys.js';
+import type { QueueDelivery } from '../queue/delivery.js';
 import type { Cancels, RunningRequest } from './cancels.js';
 import type { Encoded } from './codec.js';
 import type { RedisStreamsContext } from './context.js';
@@ -23,6 +24,11 @@ export interface RequestHost extends RouteHost {
 const UNKNOWN = { status: 'error', message: 'Internal server error' };
 const STORED = Promise.resolve(true);
 const GONE = Promise.resolve(false);
+
+/** It was a dead letter: entries for one group alone come of a replay. */
+function isReplayed({ delivery }: RedisStreamsContext): boolean {
+  return (delivery as QueueDelivery).held.field('to') !== undefined;
+}
 
 /** One request while it runs: says its replies in order, and when the last of them is stored. */
 class Exchange {
@@ -108,7 +114,7 @@ export class RequestRoute extends Route {
     if (replies === undefined || id === undefined || !isRepliesKey(replies)) {
       throw new DeadLetterException('no-reply-address', { message: `a request needs the headers ${HEADER.replies}, {transport:...}:replies, and ${HEADER.request}` });
     }
-    const running = host.cancels.begin(replies, id, pattern);
+    const running = host.cancels.begin(replies, id, pattern, isReplayed(context));
     if (!running) return; // cancelled before it came
     // Only asked for by handlers that look at their signal.
     context.cancelledBy(() => running.signal);
@@ -125,7 +131,7 @@ export class RequestRoute extends Route {
       }
       if (failure) await this.failed(failure.error, context, exchange, running);
     } finally {
-      host.cancels.end(replies, id);
+      host.cancels.end(replies, id, running);
       if (running.isCancelled) host.events.emit('transport.callerGone', { pattern, id: context.id });
     }
   }

@@ -130,9 +130,15 @@ export async function failureOf(promise: Promise<unknown>): Promise<unknown> {
 /** Something that a handler waits for, and a test lets go. */
 export class Gate {
   readonly opened: Promise<void>;
+  isOpen = false;
   open!: () => void;
   constructor() {
-    this.opened = new Promise((resolve) => (this.open = resolve));
+    this.opened = new Promise((resolve) => {
+      this.open = () => {
+        this.isOpen = true;
+        resolve();
+      };
+    });
   }
 }
 
