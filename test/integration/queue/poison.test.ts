@@ -104,6 +104,46 @@ onTopologies(['standalone'], 'suspects', (world) => {
     expect(runs.data).toEqual(['fine']);
   });
 
+  it('that wait for their turn take no place: the one whose turn it is may wait for what runs in it; nor do they make one', async () => {
+    const [outer, inner] = [await world().queue(), await world().queue()];
+    const client = world().client;
+    await client.queue(outer).send('asks');
+    const outerDies = await ghost(world(), outer, { begun: true });
+    await client.queue(inner).send('old');
+    const innerDies = await ghost(world(), inner, { begun: true });
+    const engine = world().engine();
+    const order: string[] = [];
+    const answered = gate();
+    let [running, most] = [0, 0];
+    const takenOver = new Set<string>();
+    engine.events.on('queue.takenOver', ({ queue }) => takenOver.add(queue));
+    engine.addQueueConsumer({ queue: inner, concurrency: 1 }, {
+      message: async (data) => {
+        most = Math.max(most, ++running);
+        order.push(String(data));
+        // Its turn has come by the time this ends, if it was not before.
+        if (data === 'next') await waitUntil(() => order.includes('asked'), { what: 'the turn is given on' });
+        running--;
+        if (data === 'new') answered.open();
+      },
+    });
+    engine.addQueueConsumer({ queue: outer }, {
+      message: async () => {
+        await innerDies();
+        await waitUntil(() => takenOver.has(inner), { what: 'the other one waits for its turn' });
+        await client.queue(inner).sendMany([{ data: 'new' }, { data: 'next' }]);
+        await answered.opened;
+        await waitUntil(() => order.includes('next'), { what: 'another one runs by now' });
+        order.push('asked');
+      },
+    });
+    await engine.start();
+    await outerDies();
+    await Promise.all([outer, inner].map((each) => drained(world(), each)));
+    expect(order).toEqual(['new', 'next', 'asked', 'old']);
+    expect(most).toBe(1);
+  });
+
   it('with maxCrashes 0 none is ever put away for that', async () => {
     const queue = await world().queue();
     await world().client.queue(queue).send('x');

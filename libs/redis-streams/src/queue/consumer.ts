@@ -26,8 +26,10 @@ export class QueueConsumer implements DeliveryHost {
   private ready: Placed[] = [];
   /** Of `ready`: those before are begun. */
   private next = 0;
-  /** Suspects that wait for their turn, or to be written down. */
+  /** Suspects that are being written down: each has a place. */
   private marking = 0;
+  /** Whose turn it is, and for whom there is no place. */
+  private standing: Array<Placed & { resolve(): void }> = [];
   private readonly turns: Turns;
   private readonly calls: Calls<QueueDelivery>;
   private pumping = false;
@@ -126,16 +128,20 @@ export class QueueConsumer implements DeliveryHost {
     };
   }
 
+  private get hasPlace(): boolean {
+    return this.calls.size + this.marking < this.options.concurrency;
+  }
+
   /** Handlers could run, and there is nothing for them. */
   private get isHungry(): boolean {
-    return this.ready.length === this.next && this.calls.size + this.marking < this.options.concurrency;
+    return this.ready.length === this.next && this.hasPlace;
   }
 
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
-    const { concurrency } = this.options;
-    while (!this.draining && this.next < this.ready.length && this.calls.size + this.marking < concurrency) {
+    for (; this.standing.length > 0 && this.hasPlace; this.marking++) this.standing.shift()!.resolve();
+    while (!this.draining && this.next < this.ready.length && this.hasPlace) {
       const { shard, held } = this.ready[this.next++]!;
       if (!shard.holds(held)) continue; // its session is over
       if (held.isSuspect) void this.mark(shard, held);
@@ -157,8 +163,10 @@ export class QueueConsumer implements DeliveryHost {
       this.park(shard, held, 'crashed', new Error(`its process died ${held.crashes} times while it ran`));
       return;
     }
-    this.marking++;
+    // Without a place: the one whose turn it is may wait for what would run in it.
     if (held.crashes > 0) await this.turns.take({ shard, held });
+    if (this.hasPlace || this.draining) this.marking++;
+    else await new Promise<void>((resolve) => this.standing.push({ shard, held, resolve }));
     for (let begun: boolean | undefined; begun === undefined; ) {
       if (this.draining || !shard.holds(held)) break;
       try {
@@ -279,7 +287,10 @@ export class QueueConsumer implements DeliveryHost {
     const { context, queue, group } = this;
     this.draining = true;
     this.stopped.abort();
-    const unbegun = [...this.ready.slice(this.next), ...this.turns.waiting()];
+    const standing = this.standing.splice(0);
+    const unbegun: Placed[] = [...this.ready.slice(this.next), ...this.turns.waiting(), ...standing];
+    this.marking += standing.length;
+    for (const { resolve } of standing) resolve();
     this.ready = [];
     this.next = 0;
     const until = performance.now() + context.drainMs + context.commandTimeoutMs;
