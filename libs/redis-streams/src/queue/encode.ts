@@ -11,9 +11,9 @@ const MAX_MESSAGE_LENGTH = 16_777_216;
 const OPTIONS = ['headers', 'id', 'key', 'delayMs'];
 const MESSAGE = ['data', ...OPTIONS];
 const NOTHING: QueueSendOptions = {};
-/** What stands around a message's texts at most: of data alone, and of one with more. */
-const AROUND_PLAIN = 16;
-const AROUND = 64;
+/** What stands around a message's data, and around its other texts. */
+const AROUND = 16;
+const AROUND_OTHERS = 32;
 
 /** A message on its way, until it is written into its batch. */
 export class Outgoing {
@@ -35,13 +35,13 @@ export class Outgoing {
 
   /** In bytes if it is ASCII. */
   get size(): number {
-    return this.plain ? this.data.length + AROUND_PLAIN : this.data.length + this.key.length + this.headers.length + this.id.length + AROUND;
+    return this.data.length + this.key.length + this.headers.length + this.id.length + AROUND;
   }
 
   /** Worked out: what it takes when it is written down, or a little more. */
   get bytes(): number {
-    const data = Buffer.byteLength(this.data);
-    return this.plain ? data + AROUND_PLAIN : data + Buffer.byteLength(this.key) + Buffer.byteLength(this.headers) + Buffer.byteLength(this.id) + AROUND;
+    const data = Buffer.byteLength(this.data) + AROUND;
+    return this.plain ? data : data + Buffer.byteLength(this.key) + Buffer.byteLength(this.headers) + Buffer.byteLength(this.id) + AROUND_OTHERS;
   }
 }
 

@@ -233,7 +233,10 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
   private put(item: I, settle: Settle<R>, place: number, since?: number): void {
     let batch = this.growing;
     if (batch && !fits(item, this.maxBatchBytes - batch.bytes)) batch = this.seal(batch);
-    batch ??= this.make(since);
+    if (!batch) {
+      this.made++;
+      batch = this.growing = new Batch<C, R>(this.open(), since);
+    }
     const bytes = batch.content.add(item);
     batch.add(settle, place);
     batch.bytes += bytes;
@@ -241,11 +244,6 @@ export class Outbox<I extends Sized, R, C extends Content<I>> {
     if (batch.count === this.maxBatch || batch.bytes >= this.maxBatchBytes) this.seal(batch);
     if (this.underWay.length === 0) this.startSoon();
     else if (this.full.length > 0) this.start();
-  }
-
-  private make(since?: number): Batch<C, R> {
-    this.made++;
-    return (this.growing = new Batch<C, R>(this.open(), since));
   }
 
   private seal(batch: Batch<C, R>): undefined {
