@@ -14,28 +14,47 @@ export type RedisStreamsHealthResult = Readonly<
 @Injectable()
 export class RedisStreamsHealth {
   private readonly problems = new Map<string, string>();
+  /** By scope, the oldest first. One may have several: that of one queue over two connections, say. */
+  private readonly lost = new Map<string, string[]>();
 
   constructor(events: RedisStreamsEvents) {
     const note = (key: string, text: string): unknown => this.problems.set(key, text);
     events.on('connection.error', ({ connection, role, error }) => note(`c ${connection} ${role}`, `connection "${connection}" (${role}): ${error.message}`));
     events.on('connection.replaced', ({ connection, role, why }) => note(`c ${connection} ${role}`, `connection "${connection}" (${role}): ${why}`));
     events.on('connection.ready', ({ connection, role }) => void this.problems.delete(`c ${connection} ${role}`));
-    events.on('session.lost', ({ scope, why }) => note(`s ${scope}`, `session of ${scope} lost: ${why}`));
-    events.on('session.joined', ({ scope }) => void this.problems.delete(`s ${scope}`));
-    events.on('session.left', ({ scope }) => void this.problems.delete(`s ${scope}`));
+    events.on('session.lost', ({ scope, why }) => {
+      this.lost.set(scope, [...(this.lost.get(scope) ?? []), `session of ${scope} lost: ${why}`]);
+    });
+    events.on('session.joined', ({ scope }) => this.settled(scope));
+    // Not `session.left`: only who has a session says good-bye. A consumer that ends without one says no more than this.
     events.on('lease.terminated', ({ service, reason }) => {
+      this.settled(`${service}-input`);
       if (reason !== 'closed') note(`t ${service}`, `consumer of "${service}" ended: ${reason}`);
     });
     events.on('queue.terminated', ({ queue, group, reason }) => {
+      for (const scope of [...this.lost.keys()]) if (isShardOf(scope, queue, group)) this.settled(scope);
       if (reason !== 'closed') note(`q ${queue}#${group}`, `consumer of queue "${queue}" in group "${group}" ended: ${reason}`);
     });
     events.on('partition.terminated', ({ stream, group, reason }) => {
+      this.settled(`${stream}#${group}`);
       if (reason !== 'closed') note(`t ${stream}#${group}`, `consumer of "${stream}" in group "${group}" ended: ${reason}`);
     });
   }
 
   check(key = 'redisStreams'): RedisStreamsHealthResult {
-    if (this.problems.size === 0) return { [key]: { status: 'up' } };
-    return { [key]: { status: 'down', problems: [...this.problems.values()] } };
+    if (this.problems.size === 0 && this.lost.size === 0) return { [key]: { status: 'up' } };
+    return { [key]: { status: 'down', problems: [...new Set([...this.problems.values(), ...[...this.lost.values()].flat()])] } };
   }
+
+  /** One lost session of the scope is made good, or nobody's any more. */
+  private settled(scope: string): void {
+    const others = this.lost.get(scope)?.slice(1) ?? [];
+    if (others.length > 0) this.lost.set(scope, others);
+    else this.lost.delete(scope);
+  }
+}
+
+function isShardOf(scope: string, queue: string, group: string): boolean {
+  const [before, after] = [`${queue}/`, `#${group}`];
+  return scope.startsWith(before) && scope.endsWith(after) && /^\d+$/.test(scope.slice(before.length, -after.length));
 }

@@ -9,7 +9,7 @@ import { waitUntil } from '../../../support/wait.js';
 export const QUIET = { logger: false as const, abortOnError: false };
 
 /** A root module of these parts, on that server. */
-export function moduleOf(redis: RedisServer, metadata: ModuleMetadata, options: RedisStreamsModuleOptions = {}): Type {
+export function moduleOf(redis: Pick<RedisServer, 'url'>, metadata: ModuleMetadata, options: RedisStreamsModuleOptions = {}): Type {
   @Module({ ...metadata, imports: [RedisStreamsModule.forRoot({ connection: { url: redis.url }, ...options }), ...(metadata.imports ?? [])] })
   class App {}
   return App;
@@ -28,7 +28,7 @@ export class Apps {
     return app;
   }
 
-  async context(redis: RedisServer, metadata: ModuleMetadata, options?: RedisStreamsModuleOptions): Promise<INestApplicationContext> {
+  async context(redis: Pick<RedisServer, 'url'>, metadata: ModuleMetadata, options?: RedisStreamsModuleOptions): Promise<INestApplicationContext> {
     return this.keep(await NestFactory.createApplicationContext(moduleOf(redis, metadata, options), QUIET));
   }
 
