@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RoomSender } from '../../../libs/redis-streams/dist/fanout/sender.js';
-import { CommandTimeoutError, ConnectionError } from '../../../libs/redis-streams/dist/errors/index.js';
+import { BackpressureError, CommandTimeoutError, ConnectionError } from '../../../libs/redis-streams/dist/errors/index.js';
 import type { OutgoingRoomMessage } from '../../../libs/redis-streams/dist/fanout/store.js';
 
 const SENT = 3_000;
@@ -27,6 +27,17 @@ describe('sends that fail', () => {
     const error = await send(failing(errors));
     expect(error).toBeInstanceOf(ConnectionError);
     expect((error as Error).message).toMatch(/whether these messages were taken is unknown$/);
+  });
+
+  it('wait within 64 MiB as they travel, whatever a character takes', async () => {
+    const sender = failing(() => new CommandTimeoutError('EVALSHA', 2_000));
+    const payload = '€'.repeat(12_000_000);
+    const first = sender.send({ room: 'r', priority: 0, payload: '1', awaited: false }).catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(1);
+    const waits = sender.send({ room: 'r', priority: 0, payload, awaited: false }).catch(() => undefined);
+    await expect(sender.send({ room: 'r', priority: 0, payload, awaited: false })).rejects.toBeInstanceOf(BackpressureError);
+    await vi.advanceTimersByTimeAsync(60_000);
+    await Promise.all([first, waits]);
   });
 
   it('say nothing of the kind when they were refused at once', async () => {

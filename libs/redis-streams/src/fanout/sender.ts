@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { AckTimeoutError, ClosedError, ConnectionError, RedisStreamsError } from '../errors/index.js';
 import { parseOutcome, type Outcome } from '../kernel/room-wire.js';
@@ -58,7 +59,7 @@ export class RoomSender {
     this.batcher = new Batcher({
       what: 'the room sender',
       send: (items) => this.sendBatch(items),
-      sizeOf: ({ payload }) => payload.length,
+      sizeOf: ({ payload }) => Buffer.byteLength(payload),
       maxItems: 200,
       maxBytes: 1_048_576,
       maxPendingItems: 50_000,
