@@ -9,7 +9,7 @@ interface Owner { readonly session: string; readonly token: number }
  * them against what must never be written. It shares no code with the scripts, and misses nothing in between as
  * polling would.
  *
- *  - an owner is replaced only when it has released the partition, in a call of its own, or its session is over;
+ *  - an owner is replaced only when it has released the partition, in a call of its own, or its session is over; by itself at any time, under a new token;
  *  - a session is taken out before its deadline only when it owns nothing any more;
  *  - tokens of a partition only rise;
  *  - a plan is installed for the present generation and no other, names every partition once and each member within one of the others.
@@ -95,7 +95,7 @@ export class GroupMonitor {
     this.grants++;
     if (before && token <= before.token) this.breaches.push(`the token of partition ${partition} went from ${before.token} to ${token}`);
     if (!this.live(at, session)) this.breaches.push(`partition ${partition} was granted to ${session}, which is not live`);
-    if (before && before.session !== '-' && this.live(at, before.session)) this.breaches.push(`partition ${partition} was granted to ${session} while ${before.session} owned it and lived`);
+    if (before && before.session !== '-' && before.session !== session && this.live(at, before.session)) this.breaches.push(`partition ${partition} was granted to ${session} while ${before.session} owned it and lived`);
   }
 
   private sessionEnds(at: number, session: string): void {

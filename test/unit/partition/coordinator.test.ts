@@ -315,6 +315,24 @@ describe('Coordinator', () => {
     });
   });
 
+  it('what comes back under a new token while an answer is under way that says it is gone stays', async () => {
+    const { group: g, members: [first] } = await started(1, 1, 60_000) as { group: FakeGroup; members: [FakeMember] };
+    const store = (first.coordinator as unknown as { store: GroupStore }).store;
+    const { sync } = store;
+    const token = first.held.get(0)! + 5;
+    store.sync = async (...args) => {
+      store.sync = sync;
+      g.owners.set(0, { session: 'm0:1', token });
+      first.rung(`granted m0:1 ${args[7]} 0 ${token}`);
+      return { version: `${g.planned}.${g.revision}`, due: '', paused: new Set<number>(), nextAwayMs: -1, changed: false, rows: [{ partition: 0, token: 0, how: 'gone' }] };
+    };
+    first.rung('plan 0'); // to be asked in full
+    await pass(100);
+    expect(first.held.get(0)).toBe(token);
+    expectSettled(g, [first]);
+    await end([first]);
+  });
+
   it('a session that ended while an answer was under way is not granted anything by it', async () => {
     const g = new FakeGroup(2);
     const member = new FakeMember(g, 'a', TTL);

@@ -152,7 +152,7 @@ export class PartitionConsumer {
       held: () => holdings.held(),
       granted: (id: string, grants: readonly Grant[]) => void holdings.take(id, grants),
       revoke: (partitions) => void holdings.giveBack(partitions, 'rebalance'),
-      gone: (partitions) => holdings.lose(partitions, 'fenced'),
+      gone: (grants) => holdings.lose(grants.flatMap(([partition, token]) => (holdings.holds(partition, token) ? [partition] : [])), 'fenced'),
       paused: (partitions) => holdings.pause(partitions),
       refused: (id) => membership.refused(id),
       trouble: (error) => context.onError(error, { stream, group: name, during: 'looking at the group' }),

@@ -24,8 +24,8 @@ export interface CoordinatorHost {
   granted(session: string, grants: readonly Grant[]): void;
   /** Not in the target any more: to be drained, then given to `release`. */
   revoke(partitions: readonly number[]): void;
-  /** The server says that these are not ours. */
-  gone(partitions: readonly number[]): void;
+  /** The server says that these are not ours. One that is held under another token by now is: that grant came after what was asked. */
+  gone(grants: ReadonlyArray<readonly [partition: number, token: number]>): void;
   paused(partitions: 'all' | ReadonlySet<number>): void;
   refused(session: string): void;
   trouble(error: Error): void;
@@ -188,7 +188,7 @@ export class Coordinator {
       this.version = reply.version; // settled with when all of it is held, and nothing else
       this.target = new Set(rows.filter(({ how }) => how !== 'gone').map(({ partition }) => partition));
       const gone = rows.filter(({ how }) => how === 'gone').map(({ partition }) => partition);
-      if (gone.length > 0) this.host.gone(gone);
+      if (gone.length > 0) this.host.gone(held.filter(([partition]) => gone.includes(partition)));
       const revoked = held.map(([partition]) => partition).filter((partition) => !this.target.has(partition) && !gone.includes(partition));
       // One that leaves lets go by itself, when the others know who is to have what.
       if (revoked.length > 0 && !leaving) this.host.revoke(revoked);

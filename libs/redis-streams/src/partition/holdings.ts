@@ -62,6 +62,10 @@ export class Holdings {
     return [...this.holdings.values()].map(({ partition, token }) => [partition, token] as const);
   }
 
+  holds(partition: number, token: number): boolean {
+    return this.holdings.get(partition)?.token === token;
+  }
+
   active(): OwnedPartition[] {
     return [...this.holdings.values()].flatMap(({ owned }) => (owned?.phase === 'active' ? [owned] : []));
   }
@@ -84,7 +88,7 @@ export class Holdings {
 
   /** Opened, they would be read and waited for with nobody left to end it. */
   private decline(grants: readonly Grant[]): void {
-    for (const { partition, token } of grants) if (this.holdings.get(partition)?.token !== token) this.host.release(partition, token);
+    for (const { partition, token } of grants) if (!this.holds(partition, token)) this.host.release(partition, token);
   }
 
   private async begin(opened: readonly Holding[]): Promise<void> {

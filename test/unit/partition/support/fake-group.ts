@@ -182,8 +182,11 @@ export class FakeGroup {
     }
     for (const partition of wanted) {
       const owner = this.owners.get(partition);
-      if (owner?.session === me) rows.push({ partition, token: owner.token, how: held.get(partition) === owner.token ? 'held' : 'regranted' });
-      else if (owner && owner.session !== '-' && this.live(owner.session)) rows.push({ partition, token: 0, how: 'wait' });
+      if (owner?.session === me && held.get(partition) === owner.token) rows.push({ partition, token: owner.token, how: 'held' });
+      else if (owner?.session === me) {
+        this.owners.set(partition, { session: me, token: ++this.epoch });
+        rows.push({ partition, token: this.epoch, how: 'regranted' });
+      } else if (owner && owner.session !== '-' && this.live(owner.session)) rows.push({ partition, token: 0, how: 'wait' });
       else {
         this.owners.set(partition, { session: me, token: ++this.epoch });
         rows.push({ partition, token: this.epoch, how: owner && owner.session !== '-' ? 'dead' : 'free' });
@@ -235,7 +238,7 @@ export class FakeMember {
       held: () => [...this.held],
       granted: (session, grants) => this.take(session, grants),
       revoke: (partitions) => this.giveBack(partitions),
-      gone: (partitions) => { for (const partition of partitions) this.held.delete(partition); },
+      gone: (grants) => { for (const [partition, token] of grants) if (this.held.get(partition) === token) this.held.delete(partition); },
       paused: (partitions) => { this.paused = partitions; },
       refused: () => this.lose(),
       trouble: (error) => this.troubles.push(error),

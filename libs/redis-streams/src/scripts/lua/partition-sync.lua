@@ -14,7 +14,9 @@
 --       settled: 1 when nothing changed since ARGV 4; 2 when it did: ask again with ARGV 4 empty and all that is held.
 --       Rows are left out then
 --       rows, per partition of its target: {partition, epoch, how}; how: 'held' | 'free' | 'dead' (granted now,
---       from a dead owner) | 'regranted' (an earlier answer was lost) | 'wait' (its owner has yet to release it)
+--       from a dead owner) | 'regranted' (it owns it without knowing, or knows another epoch: an answer was lost, or the
+--       server's last writes were. Under a new epoch, since some owner may have committed under the one there is) |
+--       'wait' (its owner has yet to release it)
 --       and {partition, '', 'gone'} per held partition that is not this session's any more
 --@include clock
 --@include group
@@ -43,13 +45,20 @@ local function release(partition, epoch)
 end
 
 local counter, freed = tonumber(state[5] or '0'), {}
+-- Above every epoch there was, as far as anybody here knows of them.
+local function grant(partition, session)
+  counter = math.max(counter + 1, now_us)
+  redis.call('HSET', KEYS[8], partition, session .. ' ' .. int(counter))
+  return int(counter)
+end
+
 local releases = tonumber(ARGV[8])
 for i = 9, 8 + releases * 3, 3 do
   if redis.call('HGET', KEYS[8], ARGV[i]) == me .. ' ' .. ARGV[i + 1] then
     release(ARGV[i], ARGV[i + 1])
     freed[#freed + 1] = ARGV[i]
   end
-  counter = math.max(counter, tonumber(ARGV[i + 2]))
+  counter = math.max(counter, tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]))
 end
 
 -- Whoever shall have it; nil while that is being planned anew, or when it is this one, or one that is away or dead.
@@ -71,9 +80,7 @@ if #freed > 0 then
   for _, partition in ipairs(freed) do
     local session = sessions[partition]
     if session then
-      counter = math.max(counter + 1, now_us)
-      redis.call('HSET', KEYS[8], partition, session .. ' ' .. int(counter))
-      given[session] = (given[session] or '') .. ' ' .. partition .. ' ' .. int(counter)
+      given[session] = (given[session] or '') .. ' ' .. partition .. ' ' .. grant(partition, session)
     else
       left = true
     end
@@ -106,7 +113,10 @@ if ARGV[4] ~= '' then
 end
 
 local rows, held, wanted = {}, {}, {}
-for i = 9 + releases * 3, #ARGV, 2 do held[ARGV[i]] = ARGV[i + 1] end
+for i = 9 + releases * 3, #ARGV, 2 do
+  held[ARGV[i]] = ARGV[i + 1]
+  counter = math.max(counter, tonumber(ARGV[i + 1]))
+end
 for partition in string.gmatch(not leaving and redis.call('HGET', KEYS[7], member) or '', '%d+') do wanted[#wanted + 1] = partition end
 local want = {}
 for _, partition in ipairs(wanted) do want[partition] = true end
@@ -128,14 +138,14 @@ for partition, epoch in pairs(held) do
 end
 for _, partition in ipairs(wanted) do
   local owner = owners[partition]
-  if owner and owner[1] == me then
-    rows[#rows + 1] = { partition, owner[2], held[partition] == owner[2] and 'held' or 'regranted' }
+  if owner and owner[1] == me and held[partition] == owner[2] then
+    rows[#rows + 1] = { partition, owner[2], 'held' }
+  elseif owner and owner[1] == me then
+    rows[#rows + 1] = { partition, grant(partition, me), 'regranted' }
   elseif owner and owner[1] ~= '-' and live(owner[1]) then
     rows[#rows + 1] = { partition, '', 'wait' }
   else
-    counter = math.max(counter + 1, now_us)
-    redis.call('HSET', KEYS[8], partition, me .. ' ' .. int(counter))
-    rows[#rows + 1] = { partition, int(counter), owner and owner[1] ~= '-' and 'dead' or 'free' }
+    rows[#rows + 1] = { partition, grant(partition, me), owner and owner[1] ~= '-' and 'dead' or 'free' }
   end
 end
 redis.call('HSET', KEYS[6], 'epoch', int(counter))
