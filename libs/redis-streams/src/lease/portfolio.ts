@@ -6,12 +6,15 @@ import { withDeadline } from '../redis/deadline.js';
 import { Running } from './drain.js';
 import { leaseEntries } from './entries.js';
 import { HeldLease, type LeaseHost } from './held-lease.js';
+import { insist } from './insist.js';
 import type { ResolvedLeaseOptions } from './options.js';
 import { runHandler, type RunnerHost } from './runner.js';
 import type { Settler } from './settler.js';
 import type { Grant, SettleOperation } from './store.js';
 import type { StreamTailer } from './tailer.js';
 import type { LeaseHandlers } from './types.js';
+
+const SETTLING = 'settling, which is tried again until the lease is over';
 
 export interface PortfolioContext {
   readonly events: RedisStreamsEvents;
@@ -41,6 +44,7 @@ export class Portfolio {
       options,
       events: context.events,
       onError: (error, { service, stream, attempt, token }) => context.onError(error, { service, stream, attempt, token, during: 'the assigned handler' }),
+      refused: (error, { service, stream, attempt, token }) => context.onError(error, { service, stream, attempt, token, during: SETTLING }),
       ended: this.running.end,
     };
   }
@@ -116,7 +120,7 @@ export class Portfolio {
   /** A running handler ends by itself on the signal; a lease that is merely held is given back for it. */
   askBack(lease: HeldLease, reason: 'rebalance' | 'shutdown'): void {
     lease.abort(reason);
-    if (!lease.running) this.running.track(lease.release().catch(() => undefined));
+    if (!lease.running) this.running.track(insist(lease, () => lease.release(), (error) => this.runner.refused(error, lease)));
   }
 
   /** Hands everything back. Handlers that do not end within `drainMs` keep running without their lease: their settles are refused. */

@@ -2,6 +2,7 @@ import { FencedError, LeaseAbortedError, toError } from '../errors/index.js';
 import { backoffDelay } from '../kernel/backoff.js';
 import type { RedisStreamsEvents } from '../observability/events.js';
 import type { HeldLease } from './held-lease.js';
+import { insist } from './insist.js';
 import type { ResolvedLeaseOptions } from './options.js';
 import type { LeaseHandlers } from './types.js';
 
@@ -11,6 +12,8 @@ export interface RunnerHost {
   readonly options: ResolvedLeaseOptions;
   readonly events: RedisStreamsEvents;
   onError(error: Error, lease: HeldLease): void;
+  /** The server would not take how it ended; it is asked again. */
+  refused(error: Error, lease: HeldLease): void;
   /** The run is over: settled, or refused. */
   ended(): void;
 }
@@ -52,13 +55,8 @@ async function finish(lease: HeldLease, host: RunnerHost, settle: (lease: HeldLe
 }
 
 async function returned(lease: HeldLease, host: RunnerHost): Promise<void> {
-  if (!lease.isOpen) return;
-  try {
-    if (host.options.settle === 'auto') await lease.done();
-    else if (lease.abortReason) await lease.release();
-  } catch (thrown) {
-    await failed(lease, host, thrown);
-  }
+  if (host.options.settle === 'auto') await settled(lease, host, () => lease.done());
+  else if (lease.abortReason) await settled(lease, host, () => lease.release());
 }
 
 async function failed(lease: HeldLease, host: RunnerHost, thrown: unknown): Promise<void> {
@@ -68,26 +66,23 @@ async function failed(lease: HeldLease, host: RunnerHost, thrown: unknown): Prom
     if (!(error instanceof FencedError) && !(error instanceof LeaseAbortedError)) host.onError(error, lease);
     return;
   }
-  await settleFailure(lease, error, host).catch((failure: Error) => {
-    if (!(failure instanceof FencedError)) host.onError(failure, lease);
-  });
-}
-
-async function settleFailure(lease: HeldLease, error: Error, { options, events, onError }: RunnerHost): Promise<void> {
+  const { options, events, onError } = host;
   if (lease.abortReason) {
     if (!(error instanceof LeaseAbortedError) && error.name !== 'AbortError') onError(error, lease);
-    return lease.release();
+    return settled(lease, host, () => lease.release());
   }
   onError(error, lease);
   const { service, stream, token, owner, attempt } = lease;
   const failures = lease.failuresSoFar + 1;
-  if (failures >= options.maxAttempts) {
-    await lease.end('dead', 'max-attempts', describe(error));
-    return;
-  }
+  const text = describe(error);
+  if (failures >= options.maxAttempts) return settled(lease, host, () => lease.end('dead', 'max-attempts', text));
   const delayMs = backoffDelay(options.backoff, failures, Math.random());
   events.emit('lease.retried', { service, stream, token, owner, attempt, delayMs, error });
-  await lease.end('retry', String(delayMs), describe(error));
+  await settled(lease, host, () => lease.end('retry', String(delayMs), text));
+}
+
+function settled(lease: HeldLease, host: RunnerHost, end: () => Promise<void>): Promise<void> {
+  return insist(lease, end, (error) => host.refused(error, lease));
 }
 
 /** Name and message may be anything, also what has no text: the stream must be settled all the same. */

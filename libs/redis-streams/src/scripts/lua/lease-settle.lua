@@ -26,6 +26,16 @@ end
 local deadline = redis.call('ZSCORE', KEYS[2], me)
 if not deadline or tonumber(deadline) <= now_ms then return { 'LOST' } end
 
+-- All of it or nothing: applied to where a foreign key stands in the way, it would be refused when it is sent again.
+local types = { [keys.lbs] = 'stream', [keys.leases] = 'hash', [keys.checkpoints] = 'hash', [keys.free] = 'zset',
+  [keys.follow_ups] = 'hash', [keys.dead] = 'stream' }
+for key, expected in pairs(types) do
+  local found = redis.call('TYPE', key)['ok']
+  if found ~= 'none' and found ~= expected then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' must be a ' .. expected .. ', and another program has put a ' .. found .. ' there')
+  end
+end
+
 local function id_after(a, b)
   local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
   local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
