@@ -11,14 +11,16 @@ interface Owner { readonly session: string; readonly token: number }
  *
  *  - an owner is replaced only when it has released the partition, in a call of its own, or its session is over; by itself at any time, under a new token;
  *  - a session is taken out before its deadline only when it owns nothing any more;
- *  - tokens of a partition only rise;
+ *  - tokens of a partition only rise, and so do generations;
  *  - a plan is installed for the present generation and no other, names every partition once and each member within one of the others.
  */
 export class GroupMonitor {
   readonly breaches: string[] = [];
   grants = 0;
   plans = 0;
-  generation = 0;
+  /** So many there have been. */
+  generations = 0;
+  private generation = 0;
   private planned = 0;
   private caller = '';
   private readonly keys = groupKeys(STREAM, GROUP);
@@ -61,9 +63,6 @@ export class GroupMonitor {
       case 'HDEL':
         if (key === keys.roster) this.roster.delete(args[0]!);
         break;
-      case 'HINCRBY':
-        if (key === keys.group && args[0] === 'generation') this.generation += Number(args[1]);
-        break;
       case 'DEL':
         if (key === keys.target) this.target.clear();
         break;
@@ -76,6 +75,7 @@ export class GroupMonitor {
     if (key === keys.owners) this.ownerSet(at, field, value);
     else if (key === keys.roster) this.roster.set(field, value);
     else if (key === keys.target) this.target.set(field, value);
+    else if (key === keys.group && field === 'generation') this.rosterChanged(Number(value));
     else if (key === keys.group && field === 'planned') this.planInstalled(Number(value));
   }
 
@@ -102,6 +102,12 @@ export class GroupMonitor {
     const owned = [...this.owners].filter(([, owner]) => owner.session === session).map(([partition]) => partition);
     if (owned.length > 0 && this.live(at, session)) this.breaches.push(`${session} was taken out with ${owned.length} partitions ${Math.round(this.deadlines.get(session)! - at)} ms before its deadline`);
     this.deadlines.delete(session);
+  }
+
+  private rosterChanged(generation: number): void {
+    this.generations++;
+    if (generation <= this.generation) this.breaches.push(`the generation went from ${this.generation} to ${generation}`);
+    this.generation = generation;
   }
 
   private planInstalled(generation: number): void {

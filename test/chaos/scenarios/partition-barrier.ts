@@ -109,7 +109,7 @@ export const partitionBarrier: Scenario = {
       const sizes = (await world.client.assignment(world.ref)).members.map(({ owned }) => owned.length);
       return {
         verdict: {
-          ...counts, members: sizes.length, overlaps: overlaps.length, forbiddenWrites: monitor.breaches.length, plans: monitor.plans, generations: monitor.generation, grants: monitor.grants,
+          ...counts, members: sizes.length, overlaps: overlaps.length, forbiddenWrites: monitor.breaches.length, plans: monitor.plans, generations: monitor.generations, grants: monitor.grants,
           convergedP50Ms: Math.round(median), convergedP99Ms: Math.round(p99), convergedMaxMs: Math.round(max), convergedAllowedMs: allowedMs, fewest: Math.min(...sizes), most: Math.max(...sizes),
           ...Object.fromEntries(Object.entries(judged).map(([name, value]) => [`load.${name}`, value])),
         },

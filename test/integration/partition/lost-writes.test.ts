@@ -104,4 +104,26 @@ onTopologies(['standalone'], 'the last writes are lost', (world) => {
     expect(last[1]!.token).toBeGreaterThan(released);
     expect((await store.roster()).owners.get(1)!.token).toBe(last[1]!.token);
   });
+
+  it('a change of the roster and its plan: the next ones have other numbers, so whoever has settled with the lost one looks again', async () => {
+    const server = await ownServer();
+    const stream = world().name();
+    const { look, joined, plan, store } = groupByHand(server, stream, 3);
+    await joined('a', 'b', 'c');
+    await look('a');
+    await look('b');
+    await plan({ a: [0, 1], b: [2] });
+    let known = '';
+    await goesBack(server, async () => {
+      await look('c');
+      await plan({ a: [0], b: [2], c: [1] });
+      await store.control('evict', [2]);
+      known = (await look('a')).version;
+      expect(await look('a', { known })).toMatchObject({ changed: false });
+    });
+    await store.leave('b:1', 'b', 0);
+    await plan({ a: [0, 1, 2] });
+    await store.control('evict', [1]);
+    expect(await look('a', { known })).toMatchObject({ changed: true });
+  });
 });

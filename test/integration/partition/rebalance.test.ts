@@ -265,6 +265,8 @@ onTopologies(BOTH, 'rebalance', (world) => {
     await Promise.all(consumers.map((consumer) => consumer.owns(3)));
     expect(consumers.flatMap(({ owned }) => owned).sort((a, b) => a - b)).toEqual([...Array(24).keys()]);
     const { generation } = await world().client.assignment({ stream, group: 'group' });
-    expect(generation).toBe(8);
+    const plans = consumers.flatMap((consumer) => consumer.all('partition.planned')).sort((x, y) => x.generation - y.generation);
+    expect(plans.length).toBeLessThanOrEqual(8);
+    expect(plans.at(-1)).toMatchObject({ generation, members: 8 });
   });
 });

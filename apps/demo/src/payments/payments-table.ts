@@ -23,6 +23,6 @@ export async function renderPayments(stage: PaymentStage): Promise<string> {
   return renderGrid({
     head: HEAD, texts: TEXTS, rows,
     total: ['all', '', '', sumOf(rows, 3), sumOf(rows, 4), sumOf(rows, 5), sumOf(rows, 6)],
-    foot: view ? `generation ${view.assignment.generation}, not committed per partition: ${lag}` : 'the API does not answer',
+    foot: view ? `${view.assignment.settled ? 'settled' : 'rebalancing'}, not committed per partition: ${lag}` : 'the API does not answer',
   });
 }

@@ -124,6 +124,7 @@ export interface PartitionOwner {
 export interface GroupAssignment {
   readonly stream: string;
   readonly group: string;
+  /** Rises with every change of the members, to at least the server's microseconds. */
   readonly generation: number;
   /** The target is made for the present members, and everybody owns what it shall. */
   readonly settled: boolean;

@@ -3,6 +3,7 @@
 -- KEYS  1 group  2 owners
 -- ARGV  1 bell  2 pause | resume | evict  3... partitions; none: all of them
 -- Reply the paused partitions, "all" or "0,5,7"
+--@include clock
 local verb = ARGV[2]
 if verb == 'evict' then
   for i = 3, #ARGV do
@@ -10,7 +11,8 @@ if verb == 'evict' then
     local epoch = owner and string.match(owner, ' (%d+)$')
     if epoch then redis.call('HSET', KEYS[2], ARGV[i], '- ' .. epoch) end
   end
-  redis.call('HINCRBY', KEYS[1], 'revision', '1')
+  local revision = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0')
+  redis.call('HSET', KEYS[1], 'revision', int(math.max(revision + 1, now_us))) -- see group: why not by one
   redis.pcall('PUBLISH', ARGV[1], 'evicted')
   return redis.call('HGET', KEYS[1], 'paused') or ''
 end

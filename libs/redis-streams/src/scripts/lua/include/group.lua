@@ -1,6 +1,7 @@
 -- A consumer group's coordination. KEYS 1 sessions 2 members 3 names 4 roster 5 away 6 group 7 target 8 owners
 --   generation: number of the roster, raised whenever it changes; planned: the one the target was made for;
---   revision: raised whenever owners must look again although the target is the same.
+--   revision: raised whenever owners must look again although the target is the same. Members compare nothing else, so
+--   both are raised to at least the server's microseconds: none comes twice, though the server lose its last writes.
 local function live(session)
   local deadline = redis.call('ZSCORE', KEYS[1], session)
   return deadline and tonumber(deadline) > now_ms
@@ -8,7 +9,8 @@ end
 
 -- `news`: 'planning' when somebody is told to plan for it in the same call, 'roster' when nobody is yet.
 local function changed(bell, news)
-  redis.call('HINCRBY', KEYS[6], 'generation', '1')
+  local generation = tonumber(redis.call('HGET', KEYS[6], 'generation') or '0')
+  redis.call('HSET', KEYS[6], 'generation', int(math.max(generation + 1, now_us)))
   redis.pcall('PUBLISH', bell, news)
 end
 
