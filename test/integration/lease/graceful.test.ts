@@ -72,6 +72,31 @@ onTopologies(BOTH, 'graceful stop', (world) => {
     expect(Object.values(await pendingByConsumer(world(), service))).toEqual([1]);
   });
 
+  it('waits drainMs once more for such handlers, after the peers have their streams, and then goes on without them', async () => {
+    const service = world().service();
+    const holds = { slow: gate(), stuck: gate() };
+    const drainMs = 1_000;
+    const stops = Object.entries(holds).map(async ([stream, hold]) => {
+      const a = await world().consumer(`${service}-${stream}`, () => hold.opened, { engine: { ...long, shutdown: { drainMs } } });
+      await a.leases.announce(a.service, stream);
+      await a.saw('lease.assigned');
+      let stopped = false;
+      const startedAt = performance.now();
+      const stopping = a.engine.stop().then(() => { stopped = true; });
+      await a.saw('session.left');
+      expect(stopped).toBe(false);
+      if (stream === 'slow') hold.open();
+      await stopping;
+      return performance.now() - startedAt;
+    });
+    const [slow, stuck] = await Promise.all(stops);
+    expect(slow).toBeGreaterThanOrEqual(drainMs - 5);
+    expect(slow).toBeLessThan(2 * drainMs);
+    expect(stuck).toBeGreaterThanOrEqual(2 * drainMs - 5);
+    expect(stuck).toBeLessThan(5 * drainMs);
+    holds.stuck.open();
+  });
+
   it('gives back at once what is merely held, and what arrives while it stops, whatever another handler does', async () => {
     const service = world().service();
     const stuck = gate();

@@ -145,7 +145,7 @@ export class LeaseConsumer {
     throw new AlreadyClaimedError(stream, reply.status === 'taken' ? reply.owner : undefined);
   }
 
-  /** Hands everything to peers and leaves. Idempotent; bounded by `drainMs` and command timeouts. Never rejects. */
+  /** Hands everything to peers and leaves. Idempotent; bounded by twice `drainMs` and command timeouts. Never rejects. */
   stop(): Promise<void> {
     return (this.stopping ??= this.shutDown('closed'));
   }
@@ -251,7 +251,7 @@ export class LeaseConsumer {
     const event: TerminatedConsumer = { service, consumer, reason, ...(error ? { error } : {}) };
     context.events.emit('lease.terminated', event);
     this.portfolio.hook('terminated', () => this.handlers.terminated?.(event));
-    await this.portfolio.hooksEnded(context.drainMs);
+    await this.portfolio.allEnded(context.drainMs);
   }
 }
 

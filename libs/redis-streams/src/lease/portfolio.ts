@@ -133,9 +133,9 @@ export class Portfolio {
     await withDeadline(released, settleMs, () => new Error('unanswered')).catch(() => undefined);
   }
 
-  /** Waits for hooks still running. */
-  async hooksEnded(ms: number): Promise<void> {
-    await this.hooks.drained(ms);
+  /** Waits for hooks, and for handlers still running without their lease: what they use is closed after the stop. */
+  async allEnded(ms: number): Promise<void> {
+    await Promise.all([this.hooks.drained(ms), this.running.drained(ms)]);
   }
 
   /** Hooks inform; what they throw is reported and changes nothing. */
