@@ -145,6 +145,28 @@ onTopologies(BOTH, 'retention', (world) => {
     expect(performance.now() - sentAt).toBeGreaterThan(1_450);
   });
 
+  it('keepMs is over in a partition that has fallen idle as well', async () => {
+    const stream = await world().stream({ partitions: 2, retention: { keepMs: 1_500 } });
+    const a = await world().consumer(stream, () => undefined);
+    const sentAt = performance.now();
+    await world().client.sendMany(stream, to(0, 3_000));
+    await caughtUp(world(), stream, 1);
+    expect(await size(stream)).toBe(3_000);
+    await waitUntil(async () => (await size(stream)) < 200, { what: 'what was committed is gone', timeoutMs: 8_000 });
+    expect(performance.now() - sentAt).toBeGreaterThan(1_450);
+    // Kept for the next owner: it is the one who sees to it, and at rest nobody sees to anything.
+    await world().client.sendMany(stream, to(1, 3_000));
+    await caughtUp(world(), stream, 2);
+    await a.stop();
+    const b = await world().consumer(stream, () => undefined);
+    await b.owns(2);
+    expect(await size(stream, 1)).toBe(3_000);
+    await waitUntil(async () => (await size(stream, 1)) < 200, { what: 'what was committed under the owner before is gone', timeoutMs: 8_000 });
+    const trimmed = (await b.saw('partition.committed')).length;
+    await b.saw('session.renewed', b.all('session.renewed').length + 6);
+    expect(b.all('partition.committed').length - trimmed).toBeLessThanOrEqual(2);
+  });
+
   it('keepMs is no reason to be full', async () => {
     const stream = await world().stream({ partitions: 1, retention: { maxEntries: 10, keepMs: 600_000 } });
     await world().consumer(stream, () => undefined);

@@ -6,9 +6,9 @@ import type { OpenedPartition } from '../../../libs/redis-streams/dist/partition
 
 const opened: OpenedPartition = { watermark: '10-0', entriesRead: 100, done: [], failures: [], losses: 0, mark: undefined, markCrashes: 0, dropped: '3', lag: 50, end: '90-0' };
 
-function draft(over: Partial<OpenedPartition> = {}) {
+function draft(over: Partial<OpenedPartition> = {}, keepMs = 0) {
   const window = new PartitionWindow<RawMessage>({ capacity: 10_000, span: 80_000 }, { ...opened, ...over });
-  const it_ = new CommitDraft(4, 77, { ...opened, ...over }, window);
+  const it_ = new CommitDraft(4, 77, { ...opened, ...over }, window, keepMs);
   let next = 11;
   const handle = (count: number): void => {
     for (let i = 0; i < count; i++) window.push(`${next++}-0`, undefined, {} as RawMessage);
@@ -79,15 +79,33 @@ describe('CommitDraft', () => {
     };
     commit(5_000, 1); // the first look at the lag trims too
     commit(5_010, 1_000);
-    expect(d.needsTrim).toBe(true);
+    expect(d.needsTrim(5_015)).toBe(true);
     commit(5_020, 24);
-    expect(d.needsTrim).toBe(false);
+    expect(d.needsTrim(5_025)).toBe(false);
     commit(5_030, 10);
-    expect(d.needsTrim).toBe(true);
+    expect(d.needsTrim(5_035)).toBe(true);
     commit(6_500, 0);
-    expect(d.needsTrim).toBe(false);
+    expect(d.needsTrim(1_000_000)).toBe(false);
     commit(9_000, 0); // nothing new: nothing to trim
     expect(trims).toEqual([true, false, true, false, true, false]);
+  });
+
+  it('has what the stream keeps for a while trimmed when that is over, though nothing is handled any more', () => {
+    const { draft: d, handle } = draft({}, 20_000);
+    const trims: boolean[] = [];
+    const commit = (now: number, count: number): void => {
+      handle(count);
+      trims.push(d.item(now).trim);
+    };
+    expect(d.needsTrim(0)).toBe(true); // those before may have left something
+    commit(5_000, 100);
+    expect([6_000, 24_999].map((now) => d.needsTrim(now))).toEqual([false, false]);
+    commit(8_000, 50); // and these are kept for as long
+    expect([27_999, 28_100].map((now) => d.needsTrim(now))).toEqual([false, true]);
+    commit(28_100, 0);
+    expect(d.needsTrim(1_000_000)).toBe(false);
+    commit(1_000_000, 0);
+    expect(trims).toEqual([true, true, true, false]);
   });
 
   it('knows how many are behind between two answers: what was handled since is counted off, what was read is counted at least', () => {

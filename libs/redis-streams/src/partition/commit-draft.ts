@@ -16,6 +16,8 @@ export class CommitDraft {
   private passed = 0;
   /** Below zero: what owners before this one have committed may wait to be trimmed. */
   private trimmedPassed = -1;
+  /** When the last of what was trimmed so far is to be kept no longer. */
+  private trimAgainAt = Infinity;
   /** Entries read before the window began (NaN: unknown), and what was dropped unread by then; the server corrects them. */
   private entriesBefore: number;
   private dropped: string;
@@ -28,6 +30,8 @@ export class CommitDraft {
     private readonly token: number,
     opened: OpenedPartition,
     private readonly window: PartitionWindow<RawMessage>,
+    /** How long what is committed is kept. */
+    private readonly keepMs: number,
   ) {
     this.sampledLag = opened.lag;
     this.entriesBefore = opened.entriesRead < 0 ? NaN : opened.entriesRead;
@@ -44,8 +48,8 @@ export class CommitDraft {
   }
 
   /** Committed messages wait to be trimmed: an idle partition must not keep them until the next message. */
-  get needsTrim(): boolean {
-    return this.passed > this.trimmedPassed;
+  needsTrim(now: number): boolean {
+    return this.passed > this.trimmedPassed || now >= this.trimAgainAt;
   }
 
   /** The server knows all that this draft was told of. */
@@ -64,8 +68,8 @@ export class CommitDraft {
     this.passed = progress.passed;
     const wantLag = now - this.sampledAt >= LAG_EVERY_MS;
     if (wantLag) this.sampledAt = now;
-    const trim = this.passed - this.trimmedPassed >= TRIM_EVERY || (wantLag && this.needsTrim);
-    if (trim) this.trimmedPassed = this.passed;
+    const trim = this.passed - this.trimmedPassed >= TRIM_EVERY || (wantLag && this.needsTrim(now));
+    if (trim) this.trims(now);
     const { parked } = this;
     this.parked = [];
     const { entriesBefore, dropped } = this;
@@ -73,6 +77,12 @@ export class CommitDraft {
       partition: this.partition, token: this.token, sequence: ++this.sequence, progress, parked, trim, wantLag, dropped, mark: this.mark,
       entriesRead: Number.isNaN(entriesBefore) ? -1 : entriesBefore + this.passed,
     };
+  }
+
+  /** What has been committed since the last time stays for `keepMs`; by the server's clock, so a little longer by ours. */
+  private trims(now: number): void {
+    this.trimAgainAt = this.keepMs > 0 && this.passed > this.trimmedPassed ? now + this.keepMs * 1.001 + 50 : Infinity;
+    this.trimmedPassed = this.passed;
   }
 
   accepted(item: CommitItem, answer: Exclude<CommitAnswer, 'FENCED'>): void {

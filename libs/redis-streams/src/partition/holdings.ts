@@ -220,6 +220,7 @@ export class Holdings {
     const tell = ({ partition, token }: OwnedPartition, attempt: number, error: Error): void => this.host.onError(error, { partition, token, attempt, during: 'handling a message' });
     return {
       session,
+      keepMs: this.store.stream.keepMs,
       isLive: () => this.host.session() === session,
       dirty: (owned) => this.committer(owned.partition).mark(owned),
       flush: (owned) => this.committer(owned.partition).flush(owned),

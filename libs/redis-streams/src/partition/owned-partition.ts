@@ -49,7 +49,7 @@ export class OwnedPartition implements DeliveryHost {
       { watermark: opened.watermark, done: opened.done, failures: opened.failures },
     );
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
-    this.draft = new CommitDraft(partition, token, opened, this.window);
+    this.draft = new CommitDraft(partition, token, opened, this.window, host.keepMs);
     this.turns = new SuspectTurns(this.draft, () => host.alone(), () => host.flush(this));
     this.suspicion = new Suspicion(opened, options.maxCrashes, options.prefetch);
   }
@@ -159,7 +159,8 @@ export class OwnedPartition implements DeliveryHost {
 
   /** To be committed now and then though nothing was finished: to trim, and to notice a group destroyed or a tail lost. */
   get needsCommit(): boolean {
-    return this.draft.needsTrim || this.window.open > 0 || this.draft.isStale(performance.now());
+    const now = performance.now();
+    return this.draft.needsTrim(now) || this.window.open > 0 || this.draft.isStale(now);
   }
 
   /** Read ahead is running out: a commit should not wait. */

@@ -5,6 +5,8 @@ import type { OwnedPartition } from './owned-partition.js';
 /** What a partition asks of its consumer. */
 export interface PartitionOwnerHost {
   readonly session: string;
+  /** How long the stream keeps what is committed. */
+  readonly keepMs: number;
   isLive(): boolean;
   /** Progress is to be committed soon. */
   dirty(partition: OwnedPartition): void;
