@@ -103,6 +103,24 @@ describe('a server', () => {
     }
   });
 
+  it('that is closed over a start without an answer listens again, and stays when the first start fails at last', async () => {
+    const proxy = await proxied();
+    const server = net.onEnd(new RedisStreamsServer(net.options({ url: proxy.url, startTimeoutMs: 1_500, shutdown: { drainMs: 100 } })), (each) => each.close());
+    server.addHandler('echo', async (data: unknown) => data);
+    proxy.blackhole(true);
+    const first: unknown[] = [];
+    void server.listen((error) => first.push(error));
+    await waitUntil(() => proxy.stats.swallowedBytes > 0, { what: 'it has asked' });
+    await server.close();
+    expect(first).toEqual([]);
+    proxy.blackhole(false);
+    expect(await new Promise((resolve) => void server.listen(resolve))).toBeUndefined();
+    await waitUntil(() => first.length === 1, { what: 'the first start has failed' });
+    expect(first).toMatchObject([{ message: expect.stringMatching(/closed|did not answer/) }]);
+    expect(server.unwrap()).toBeInstanceOf(RedisStreamsEngine);
+    expect(await ask(net.client(), 'echo', 1)).toBe(1);
+  });
+
   it('told to listen twice says so, and works on', async () => {
     const server = new RedisStreamsServer(net.options());
     server.addHandler('echo', async (data: unknown) => data);

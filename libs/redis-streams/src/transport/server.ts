@@ -76,10 +76,13 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
   async listen(callback: (error?: unknown) => unknown): Promise<void> {
     await this.closing;
     if (this.run) return void callback(new Error('it listens already'));
+    const starting = this.start();
+    const { run } = this;
     try {
-      await this.start();
+      await starting;
     } catch (error) {
-      await this.close();
+      // Closed meanwhile, it may have failed long after that, and be listening again: that one stays.
+      await (this.run === run ? this.close() : this.closing);
       callback(toError(error));
       return;
     }
