@@ -68,7 +68,7 @@ describe.each(['microservice', 'module', 'hybrid'] as const)('the end of a %s', 
   });
 });
 
-describe.each(['http', 'client'] as const)('the end of a %s that asks', (kind) => {
+describe.each(['http', 'clients', 'client'] as const)('the end of a %s that asks', (kind) => {
   it('open requests fail, its stream is gone, nothing keeps the process', async () => {
     const server = await startChild(net, { kind: 'microservice' });
     const child = await startChild(net, { kind });
@@ -92,9 +92,22 @@ describe.each(['http', 'client'] as const)('the end of a %s that asks', (kind) =
     child.signal('SIGTERM');
     expect(await ended(child.exited), child.output()).toEqual({ code: null, signal: 'SIGTERM' });
     // A client without an application is ended by the signal as any process: its stream expires.
-    if (kind === 'http') expect(await net.replyStreams()).toEqual([]);
+    if (kind !== 'client') expect(await net.replyStreams()).toEqual([]);
     else for (const stream of await net.replyStreams()) expect(Number(await net.redis.cli('PTTL', stream))).toBeGreaterThan(0);
     void server;
+  });
+});
+
+describe.each(['http', 'clients'] as const)('the end of an application whose client is asked again and again (%s)', (kind) => {
+  it('is its end: nothing keeps the process', async () => {
+    await startChild(net, { kind: 'microservice' });
+    const child = await startChild(net, { kind });
+    child.send({ do: 'send', pattern: 'endless', data: 1, retry: true });
+    await child.waitFor(({ type }) => type === 'value', 15_000, 'its first value');
+    child.send({ do: 'stop' });
+    await child.waitFor(({ type }) => type === 'closed', 10_000, 'its close');
+    expect(await ended(child.exited), child.output()).toEqual({ code: 0, signal: null });
+    expect(await net.replyStreams()).toEqual([]);
   });
 });
 

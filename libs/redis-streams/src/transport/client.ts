@@ -21,7 +21,10 @@ export interface RedisStreamsClientOptions extends RedisStreamsOptions {
   readonly engine?: RedisStreamsEngine;
 }
 
-/** Sends events and requests. Connects at the first of them; after `close` the next one connects again. */
+/** So long before what is sent behind its application's end is refused. Nothing of it keeps the process, however often it is tried. */
+const REFUSE_AFTER_MS = 250;
+
+/** Sends events and requests. Connects at the first of them; after `close` the next one connects again, unless it was the end of its application. */
 export class RedisStreamsClient extends ClientProxy<Record<string, (event: never) => void>> {
   private readonly logger = new Logger(RedisStreamsClient.name);
   private readonly transport: ResolvedTransport;
@@ -36,6 +39,32 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   private readonly waiting = new Set<Promise<unknown>>();
   private closing: Promise<void> | undefined;
   private readonly listeners: Listen[] = [];
+  /** Applications that have begun and not ended. One made by `ClientsModule.register` is every application's of that module. */
+  private applications = 0;
+  private isOver = false;
+
+  static {
+    // ClientsModule puts the client's `close` there, and cannot say that it is for good: what is tried again behind it would open the client, and keep the
+    // process. Not a member for TypeScript: a subclass may have a method of this name.
+    Object.defineProperty(RedisStreamsClient.prototype, 'onApplicationShutdown', {
+      configurable: true,
+      set(this: RedisStreamsClient, hook: unknown) {
+        const own = (name: string, value: unknown): unknown => Object.defineProperty(this, name, { value, configurable: true, enumerable: true, writable: true });
+        if (hook !== this.close) return own('onApplicationShutdown', hook);
+        const { onModuleInit } = this as { onModuleInit?: () => unknown };
+        own('onModuleInit', () => {
+          this.applications++;
+          this.isOver = false;
+          return onModuleInit?.call(this);
+        });
+        return own('onApplicationShutdown', () => {
+          // One that has never begun, as of a test, tells nothing of others.
+          this.isOver = this.applications > 0 && --this.applications === 0;
+          return this.close();
+        });
+      },
+    });
+  }
 
   /** @throws InvalidOptionsError with every problem found */
   constructor({ engine, ...options }: RedisStreamsClientOptions = {}) {
@@ -45,7 +74,10 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     this.host = {
       given: engine, options, transport: this.transport, listeners: this.listeners,
       status: (status) => this._status$.next(status),
-      close: () => this.close(),
+      close: () => {
+        this.isOver = true; // an engine that has ended is not started again
+        return this.close();
+      },
     };
     const { serializer, deserializer } = options.transport ?? {};
     this.hasSerializer = serializer !== undefined;
@@ -61,6 +93,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   /** Resolves when Redis answers. Needs not be called: sending does it. @throws ConnectionError, after startTimeoutMs | InvalidOptionsError */
   connect(): Promise<void> {
+    if (this.isOver) return this.refused();
     this.connecting ??= this.answered().catch((error: unknown) => {
       this.connecting = undefined;
       throw error;
@@ -214,8 +247,15 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   private at(): Promise<ClientSession> {
     if (this.session) return Promise.resolve(this.session);
+    if (this.isOver) return this.refused().then(() => this.at());
     void this.connect().catch(() => undefined); // what is sent has patience of its own
     return this.opened();
+  }
+
+  /** @throws ClosedError, but for one that the next application has taken up meanwhile */
+  private async refused(): Promise<void> {
+    await new Promise<void>((resolve) => setTimeout(resolve, REFUSE_AFTER_MS).unref());
+    if (this.isOver) throw new ClosedError('the client', 'its application has ended');
   }
 
   private opened(): Promise<ClientSession> {
@@ -236,7 +276,10 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     await this.closing;
     await this.codec.load();
     const known = this.listeners.length;
-    const session = await ClientSession.open(this.host);
+    const session = await ClientSession.open(this.host).catch((error: unknown) => {
+      this.isOver ||= this.host.given !== undefined && error instanceof ClosedError;
+      throw error;
+    });
     for (const listen of this.listeners.slice(known)) session.listen(listen);
     return (this.session = session);
   }
