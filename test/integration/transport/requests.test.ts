@@ -1,7 +1,8 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { Controller } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { NoHandlerError, RedisStreamsContext, RedisStreamsRecord } from 'nestjs-redis-streams/transport';
-import { concatMap, delay, EMPTY, from, interval, map, type Observable, of, take, throwError } from 'rxjs';
+import { concatMap, delay, EMPTY, from, interval, lastValueFrom, map, NEVER, type Observable, of, take, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { ask, askAll, failureOf, Net } from './support/net.js';
 
@@ -36,6 +37,10 @@ class Handlers {
   @MessagePattern('empty')
   empty(): Observable<never> {
     return EMPTY;
+  }
+  @MessagePattern('never')
+  never(): Observable<never> {
+    return NEVER;
   }
   @MessagePattern('nothing')
   nothing(): void {}
@@ -146,4 +151,21 @@ describe('a request', () => {
       expect(await failureOf(new Promise((resolve, reject) => void client.emit(pattern, data).subscribe({ error: reject, complete: () => resolve(undefined) })))).toMatchObject({ message: expect.stringContaining('invalid data or message pattern') });
     }
   });
+});
+
+it('operators and subscribers see the AsyncLocalStorage of no other caller', async () => {
+  await net.serve([Handlers]);
+  const client = net.client({ transport: { requestTimeoutMs: 300 } });
+  const store = new AsyncLocalStorage<string>();
+  const seen: unknown[] = [];
+  const asked = (who: string, pattern: string): Promise<void> => store.run(who, async () => {
+    await lastValueFrom(client.send(pattern, 1).pipe(
+      tap({ next: () => seen.push(store.getStore()), error: () => seen.push(store.getStore()), complete: () => seen.push(store.getStore()) }),
+    )).catch(() => undefined);
+    expect(store.getStore()).toBe(who);
+  });
+  for (const who of ['a', 'b']) await asked(who, 'echo');
+  await Promise.all(['c', 'd'].map((who) => asked(who, 'never')));
+  await asked('e', 'echo');
+  expect(seen).toEqual(Array.from({ length: 8 }, () => undefined));
 });

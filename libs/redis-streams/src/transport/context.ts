@@ -10,6 +10,7 @@ export type Delivery = QueueContext | PartitionContext;
 /** `@Ctx()` of handlers of events and requests. */
 export class RedisStreamsContext extends BaseRpcContext<[delivery: Delivery, pattern: string]> {
   private cancelled: (() => AbortSignal) | undefined;
+  private both: AbortSignal | undefined;
 
   constructor(delivery: Delivery, pattern: string) {
     super([delivery, pattern]);
@@ -67,7 +68,7 @@ export class RedisStreamsContext extends BaseRpcContext<[delivery: Delivery, pat
   /** Aborts when the message is lost to this process or takes too long, and for a request when nobody waits for it any more. */
   get signal(): AbortSignal {
     const { signal } = this.delivery;
-    return this.cancelled ? AbortSignal['any']([signal, this.cancelled()]) : signal;
+    return this.cancelled ? (this.both ??= AbortSignal['any']([signal, this.cancelled()])) : signal;
   }
 
   /** It is done. Needed with `ack: 'manual'`. Resolves when Redis has it. @throws FencedError when the message is somebody else's by now */

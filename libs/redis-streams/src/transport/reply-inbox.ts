@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { randomBytes } from 'node:crypto';
 import { ClosedError, ConnectionError, RequestTimeoutError } from '../errors/index.js';
 import { repliesKey } from '../keys/transport-keys.js';
@@ -19,6 +20,9 @@ const FEW = 4;
 const RETRY_MS = 250;
 /** Entries read before those read are deleted. */
 const TRIM_EVERY = 64;
+
+/** Replies belong to no caller: what comes by them must not find the AsyncLocalStorage of whoever happened to ask first. */
+const NOBODY = new AsyncResource('RedisStreamsReplies');
 
 /** What a request's sender is told. */
 export interface Requester {
@@ -101,7 +105,7 @@ export class ReplyInbox {
 
   fail(id: string, error: unknown): void {
     const open = this.open.get(id);
-    if (this.remove(id)) open!.requester.failed(error);
+    if (this.remove(id)) NOBODY.runInAsyncScope(() => open!.requester.failed(error));
   }
 
   /** Fails what is open, and deletes the stream. Bounded by the command timeout. */
@@ -153,7 +157,7 @@ export class ReplyInbox {
     await patiently(() => this.renew(), this.closing.signal);
     if (this.isClosed) throw new ClosedError('the client');
     this.renewal = setInterval(() => void this.keep(), RENEW_MS).unref();
-    this.reading = this.run();
+    this.reading = NOBODY.runInAsyncScope(() => this.run());
     this.ready = true;
   }
 
