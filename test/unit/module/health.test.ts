@@ -8,8 +8,9 @@ beforeEach(() => {
   health = new RedisStreamsHealth(events);
 });
 
-const lose = (scope: string): void => events.emit('session.lost', { scope, session: 'me:1', why: 'silent' });
-const join = (scope: string): void => events.emit('session.joined', { scope, session: 'me:2', ttlMs: 10_000 });
+let sessions = 0;
+const lose = (scope: string): void => events.emit('session.lost', { scope, session: `me:${++sessions}`, why: 'silent' });
+const join = (scope: string): void => events.emit('session.joined', { scope, session: 'me:0', ttlMs: 10_000 });
 const problems = (): readonly string[] => health.check()['redisStreams']?.problems ?? [];
 
 describe('lost sessions', () => {
@@ -43,7 +44,7 @@ describe('lost sessions', () => {
     expect(problems()).toEqual(['session of fanout 0 lost: silent']);
     join('fanout 0');
     expect(problems()).toEqual(['session of fanout 0 lost: silent']);
-    events.emit('session.left', { scope: 'fanout 0', session: 'me:2' });
+    events.emit('session.left', { scope: 'fanout 0', session: 'me:0' });
     expect(problems()).toEqual(['session of fanout 0 lost: silent']);
     join('fanout 0');
     expect(health.check()).toEqual({ redisStreams: { status: 'up' } });

@@ -14,16 +14,18 @@ export type RedisStreamsHealthResult = Readonly<
 @Injectable()
 export class RedisStreamsHealth {
   private readonly problems = new Map<string, string>();
-  /** By scope, the oldest first. One may have several: that of one queue over two connections, say. */
-  private readonly lost = new Map<string, string[]>();
+  /** Keys of problems by scope, the oldest first. One may have several: that of one queue over two connections, say. */
+  private readonly lost = new Map<string, readonly string[]>();
 
   constructor(events: RedisStreamsEvents) {
     const note = (key: string, text: string): unknown => this.problems.set(key, text);
     events.on('connection.error', ({ connection, role, error }) => note(`c ${connection} ${role}`, `connection "${connection}" (${role}): ${error.message}`));
     events.on('connection.replaced', ({ connection, role, why }) => note(`c ${connection} ${role}`, `connection "${connection}" (${role}): ${why}`));
     events.on('connection.ready', ({ connection, role }) => void this.problems.delete(`c ${connection} ${role}`));
-    events.on('session.lost', ({ scope, why }) => {
-      this.lost.set(scope, [...(this.lost.get(scope) ?? []), `session of ${scope} lost: ${why}`]);
+    events.on('session.lost', ({ scope, session, why }) => {
+      const key = `s ${session} ${scope}`;
+      note(key, `session of ${scope} lost: ${why}`);
+      this.lost.set(scope, [...(this.lost.get(scope) ?? []), key]);
     });
     events.on('session.joined', ({ scope }) => this.settled(scope));
     // Not `session.left`: only who has a session says good-bye. A consumer that ends without one says no more than this.
@@ -42,13 +44,15 @@ export class RedisStreamsHealth {
   }
 
   check(key = 'redisStreams'): RedisStreamsHealthResult {
-    if (this.problems.size === 0 && this.lost.size === 0) return { [key]: { status: 'up' } };
-    return { [key]: { status: 'down', problems: [...new Set([...this.problems.values(), ...[...this.lost.values()].flat()])] } };
+    if (this.problems.size === 0) return { [key]: { status: 'up' } };
+    return { [key]: { status: 'down', problems: [...new Set(this.problems.values())] } };
   }
 
   /** One lost session of the scope is made good, or nobody's any more. */
   private settled(scope: string): void {
-    const others = this.lost.get(scope)?.slice(1) ?? [];
+    const [first, ...others] = this.lost.get(scope) ?? [];
+    if (first === undefined) return;
+    this.problems.delete(first);
     if (others.length > 0) this.lost.set(scope, others);
     else this.lost.delete(scope);
   }
