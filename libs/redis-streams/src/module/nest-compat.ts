@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { ContextId, DiscoveryService, ExternalContextCreator, ModulesContainer } from '@nestjs/core';
-import { completed, directCall, type HandlerProxy, type Method } from './handler-call.js';
+import { isObservable } from 'rxjs';
+import { BrokenOff, completed, directCall, type HandlerProxy, type Method, Streaming } from './handler-call.js';
 
 /*
  * Everything that leans on Nest beyond its documented API stands in this file, checked against 11.2 and 12.5.
@@ -50,10 +51,14 @@ interface Parameter {
   readonly pipes: readonly unknown[];
   extractValue(data: unknown, context: unknown): unknown;
 }
+interface InterceptorsConsumer {
+  intercept(interceptors: unknown, args: unknown[], instance: unknown, callback: unknown, next: () => Promise<unknown>, type: unknown): Promise<unknown>;
+}
 type PipesFn = ((args: unknown[], data: unknown, context: unknown) => Promise<void>) | null;
 interface CreatorInternals {
   guardsContextCreator: { create(...args: unknown[]): readonly unknown[] };
   interceptorsContextCreator: { create(...args: unknown[]): readonly unknown[] };
+  interceptorsConsumer: InterceptorsConsumer;
   filtersContextCreator: { create(...args: unknown[]): FilterHandler };
   externalErrorProxy: { createProxy(target: () => never, filters: Filters, type: 'rpc'): (...args: unknown[]) => Promise<unknown> };
   createPipesFn(pipes: readonly unknown[], parameters: readonly Parameter[]): PipesFn;
@@ -77,7 +82,7 @@ export function proxyFactory(spec: ProxySpec): (instance: object, contextId?: Co
     const proxy = creator.create(
       instance, method, spec.methodName, ROUTE_ARGS_METADATA, rpcParams, contextId, inquirerId, undefined, 'rpc',
     ) as (data: unknown, context: unknown) => Promise<unknown>;
-    return unencumbered(spec, found, instance, method) ?? (async (data, context) => completed(await proxy(data, context)));
+    return unencumbered(spec, found, instance, method) ?? (async (data, context) => completed(await proxy(data, context), context));
   };
 }
 
@@ -89,7 +94,7 @@ function unencumbered({ creator, type, methodName, plain }: ProxySpec, found: Su
   const rescue = filters.areNone
     ? undefined
     : async (error: unknown, data: unknown, context: unknown) =>
-        completed(await externalErrorProxy.createProxy(() => { throw error; }, filters, 'rpc')(data, context));
+        completed(await externalErrorProxy.createProxy(() => { throw error; }, filters, 'rpc')(data, context), context);
   if (!hasParameterDecorators(type, methodName)) {
     return directCall({ instance, method, rescue, argumentsOf: plain === 'context' ? (_data, context) => [context] : (data, context) => [data, context] });
   }
@@ -101,7 +106,7 @@ function unencumbered({ creator, type, methodName, plain }: ProxySpec, found: Su
 }
 
 function overrides({ creator, moduleKey, methodName, type, plain }: ProxySpec, found: Surroundings): object {
-  const { guardsContextCreator, interceptorsContextCreator, filtersContextCreator } = creator as unknown as CreatorInternals;
+  const { guardsContextCreator, interceptorsContextCreator, interceptorsConsumer, filtersContextCreator } = creator as unknown as CreatorInternals;
   const metadata = new Map<string, unknown>();
   return {
     // Nest searches providers only, so a controller would be nowhere and its guards given as classes be skipped
@@ -113,7 +118,7 @@ function overrides({ creator, moduleKey, methodName, type, plain }: ProxySpec, f
       get: (_instance: object, key: string) => metadata.get(key),
       set: (_instance: object, key: string, value: unknown) => void metadata.set(key, value),
     },
-    transformToResult: completed,
+    interceptorsConsumer: streaming(interceptorsConsumer),
     guardsContextCreator: { create: (...args: unknown[]) => (found.guards = guardsContextCreator.create(...args)) },
     interceptorsContextCreator: { create: (...args: unknown[]) => (found.interceptors = interceptorsContextCreator.create(...args)) },
     filtersContextCreator: { create: (...args: unknown[]) => (found.filters = quietFilters(filtersContextCreator.create(...args))) },
@@ -128,6 +133,24 @@ function overrides({ creator, moduleKey, methodName, type, plain }: ProxySpec, f
 }
 
 /**
+ * Nest waits for the end of what interceptors make of the method, whose own Observable may have none. The arguments are at hand
+ * here, and errors from here are shown to the filters.
+ */
+function streaming(consumer: InterceptorsConsumer): InterceptorsConsumer {
+  return {
+    async intercept(interceptors, args, instance, callback, next, type) {
+      const call = new Streaming(args[1]);
+      const watched = async (): Promise<unknown> => {
+        const result = await next();
+        return isObservable(result) ? call.watched(result) : result;
+      };
+      const result = await consumer.intercept(interceptors, args, instance, callback, watched, type);
+      return isObservable(result) ? call.last(result) : result;
+    },
+  };
+}
+
+/**
  * Nest's own handler logs every exception no filter took, with its stack, and rethrows. The engine reports each
  * failure with stream, attempt and token, so that line would only say it twice. And 11 takes any falsy, 12 only an
  * undefined return for "not handled": here it is undefined in both, also for async filters.
@@ -137,6 +160,7 @@ function quietFilters(handler: FilterHandler): Filters {
   return {
     areNone,
     async next(exception, host) {
+      if (exception instanceof BrokenOff) throw exception.reason;
       const answer = areNone ? undefined : handler.invokeCustomFilters(exception, host);
       // Nest 11 answers null itself when no filter matches.
       const result: unknown = await answer;

@@ -20,6 +20,7 @@ export type RoomHookTarget = Pick<RoomHandlerOptions, 'room' | 'connection'>;
  * What the outcome means:
  * - It returns, its promise resolves, or the returned Observable completes (also empty): acknowledged (`ack: 'auto'`).
  *   With `ack: 'manual'` only `ctx.ack()` acknowledges.
+ *   An Observable is unsubscribed when `ctx.signal` aborts.
  * - It throws, or a guard refuses, or a pipe rejects: what `onFailure` says. `nack-retry` (default) calls it again with the
  *   same message after a backoff, while the room waits, and ejects it after `retry.maxAttempts`; `eject` at once; `ack`
  *   reports it and counts as done.

@@ -25,7 +25,7 @@ export interface LeaseHookTarget {
  *   rule for filters outside HTTP, and the one that loses no work.
  * - An interceptor that never calls `next.handle()` and returns normally has handled the stream: it is done.
  *
- * An Observable without an end must listen to `lease.signal` itself.
+ * When `lease.signal` aborts, a returned Observable is unsubscribed, and the stream goes to a peer. A promise is waited for.
  *
  * @param target the service, whose stream is `<service>-input`, or all options of its consumer
  */

@@ -24,6 +24,7 @@ export interface PartitionHookTarget {
  *
  * What the outcome means:
  * - It returns, its promise resolves, or the returned Observable completes (also empty): acknowledged (`ack: 'auto'`).
+ *   An Observable is unsubscribed when `ctx.signal` aborts.
  * - It throws, or a guard refuses, or a pipe rejects: the same message again after a backoff, while its key waits and
  *   other keys go on; after `retry.maxAttempts` it goes to the dead-letter stream.
  * - An exception filter that *returns something* has handled the exception, and the message counts as done. One that

@@ -14,6 +14,7 @@ import { handlerDecorator } from './handler-metadata.js';
  * What the outcome means:
  * - It returns, its promise resolves, or the returned Observable completes (also empty): acknowledged (`ack: 'auto'`).
  *   With `ack: 'manual'` only `ctx.ack()` acknowledges.
+ *   An Observable is unsubscribed when `ctx.signal` aborts.
  * - It throws, or a guard refuses, or a pipe rejects: delivered again after a backoff, to whichever process is free, while
  *   other messages go on; after `retry.maxAttempts` it goes to the dead letters.
  * - An exception filter that *returns something* has handled the exception, and the message counts as done. One that returns
