@@ -1,4 +1,5 @@
 import { ConfigurableModuleBuilder } from '@nestjs/common';
+import { InvalidOptionsError } from '../errors/index.js';
 import type { RedisStreamsOptions } from '../options.js';
 import { REDIS_STREAMS_OPTIONS } from './tokens.js';
 
@@ -27,3 +28,10 @@ export type RedisStreamsModuleAsyncOptions = typeof ASYNC_OPTIONS_TYPE & {
   /** Names of the further connections, since their injection tokens must exist before the options do. */
   readonly connections?: readonly string[];
 };
+
+/** What a factory has returned; types do not keep it from returning nothing. @throws InvalidOptionsError when that is no object */
+export function madeBy<T>(factory: string, made: T): T {
+  if (typeof made === 'object' && made !== null && !Array.isArray(made)) return made;
+  const got = Array.isArray(made) ? 'a list' : made === null || made === undefined ? String(made) : `a ${typeof made}`;
+  throw new InvalidOptionsError([{ path: factory, message: `the factory must return an object of options, or a promise of one; it returned ${got}` }]);
+}

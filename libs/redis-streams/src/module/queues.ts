@@ -2,6 +2,7 @@ import type { FactoryProvider, InjectionToken, ModuleMetadata, OptionalFactoryDe
 import { RedisStreamsEngine } from '../engine.js';
 import type { QueueProducerOptions, QueueRegistration } from '../options.js';
 import type { QueueProducer } from '../queue/producer.js';
+import { madeBy } from './module-definition.js';
 import { getQueueToken, type StreamPlace } from './tokens.js';
 
 /** A queue by name, for `registerQueueProducer`. */
@@ -39,7 +40,7 @@ export function queueRegisteredAsync({ name, namespace, connection, inject, useF
   const settings = useFactory as (...args: unknown[]) => QueueSettings | Promise<QueueSettings>;
   const place = { name, namespace, connection };
   return producing(place, async (engine, ...args) => {
-    const { producer, ...rest } = await settings(...args);
+    const { producer, ...rest } = madeBy(`registerQueueAsync of "${name}"`, await settings(...args));
     engine.registerQueue({ ...rest, ...place });
     return producer;
   }, inject);

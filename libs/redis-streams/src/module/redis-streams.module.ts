@@ -11,19 +11,19 @@ import { FanoutService } from './fanout.service.js';
 import { RedisStreamsHealth } from './health.js';
 import { LeaseService } from './lease.service.js';
 import { RedisStreamsLifecycle } from './lifecycle.js';
-import { ConfigurableRedisStreamsModule, type RedisStreamsModuleAsyncOptions, type RedisStreamsModuleOptions } from './module-definition.js';
+import { ConfigurableRedisStreamsModule, madeBy, type RedisStreamsModuleAsyncOptions, type RedisStreamsModuleOptions } from './module-definition.js';
 import { PartitionService } from './partition.service.js';
 import { QueueService } from './queue.service.js';
 import { type ProducedQueue, type ProvidedQueue, queueProducedOnly, queueRegistered, queueRegisteredAsync, type QueueRegistrationAsync } from './queues.js';
 import { HandlerRegistrar } from './registrar.js';
 import { type OneOrMany, producedOnly, type ProducedStream, producerModule, registered, registeredAsync, type StreamRegistrationAsync } from './streams.js';
-import { type ProvidedClient, clientProvider, serverProvider } from './transport.js';
+import { type ProvidedClient, clientProviders, serverProvider } from './transport.js';
 import { DEFAULT_CONNECTION, getDeadLettersToken, getFanoutToken, getLeasesToken, getPartitionsToken, getQueuesToken, REDIS_STREAMS_OPTIONS } from './tokens.js';
 
 const CORE: Provider[] = [
   {
     provide: RedisStreamsEngine,
-    useFactory: (options: RedisStreamsOptions) => new RedisStreamsEngine(options),
+    useFactory: (options: RedisStreamsOptions) => new RedisStreamsEngine(madeBy('RedisStreamsModule.forRootAsync', options)),
     inject: [REDIS_STREAMS_OPTIONS],
   },
   { provide: RedisStreamsEvents, useFactory: (engine: RedisStreamsEngine) => engine.events, inject: [RedisStreamsEngine] },
@@ -110,7 +110,7 @@ export class RedisStreamsModule extends ConfigurableRedisStreamsModule {
    * @throws InvalidOptionsError from the creation of the application
    */
   static registerClient(clients: OneOrMany<ProvidedClient> = {}): DynamicModule {
-    return producerModule(RedisStreamsModule, many(clients).map(clientProvider));
+    return producerModule(RedisStreamsModule, clientProviders(many(clients)));
   }
 }
 

@@ -2,6 +2,7 @@ import type { DynamicModule, FactoryProvider, InjectionToken, ModuleMetadata, Op
 import { RedisStreamsEngine } from '../engine.js';
 import type { StreamRegistration } from '../options.js';
 import type { PartitionProducer } from '../partition/producer.js';
+import { madeBy } from './module-definition.js';
 import { getStreamToken, type StreamPlace } from './tokens.js';
 
 export type OneOrMany<T> = T | readonly T[];
@@ -34,7 +35,9 @@ export function registered(registration: StreamRegistration): FactoryProvider<Pa
 export function registeredAsync({ name, namespace, connection, inject, useFactory }: StreamRegistrationAsync): FactoryProvider<PartitionProducer> {
   const settings = useFactory as (...args: unknown[]) => StreamSettings | Promise<StreamSettings>;
   const stream = { name, namespace, connection };
-  return producing(stream, async (engine, ...args) => engine.registerStream({ ...(await settings(...args)), ...stream }), inject);
+  return producing(stream, async (engine, ...args) => {
+    engine.registerStream({ ...madeBy(`registerStreamAsync of "${name}"`, await settings(...args)), ...stream });
+  }, inject);
 }
 
 /** Registered elsewhere, in this application or another. */
