@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Controller } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
-import { RedisStreamsEngine } from 'nestjs-redis-streams';
+import { RedisStreamsEngine, RedisStreamsModule } from 'nestjs-redis-streams';
 import { RedisStreamsClient, RedisStreamsServer, streamOptions } from 'nestjs-redis-streams/transport';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { ask, failureOf, Net, waitUntil } from './support/net.js';
+import { ask, failureOf, moduleOf, Net, QUIET, waitUntil } from './support/net.js';
 import { seen, SeeingEvents } from './support/seeing.js';
 
 const net = new Net();
@@ -50,6 +51,24 @@ describe('the transport', () => {
     expect(await listening(net.namespace)).toMatchObject({ code: 'INVALID_OPTIONS', message: expect.stringContaining('has a server of this namespace already') });
     expect(await listening(`${net.namespace}b`)).toBeUndefined();
     expect(await ask(net.client(), 'echo', 1)).toBe(1);
+  });
+
+  it('refuses a connection that is not there, and two clients of one name, when the application is created', async () => {
+    const create = (clients: Parameters<typeof RedisStreamsModule.registerClient>[0]) => NestFactory.createApplicationContext(moduleOf({ imports: [RedisStreamsModule.forRoot(net.options()), RedisStreamsModule.registerClient(clients)] }), QUIET);
+    expect(await failureOf(create({ transport: { connection: 'nope' } }))).toMatchObject({ code: 'INVALID_OPTIONS', problems: [{ path: 'transport.connection', message: expect.stringContaining('must be one of default') }] });
+    expect(await failureOf(create([{}, { name: 'other' }, { transport: { requestTimeoutMs: 1 } }]))).toMatchObject({ code: 'INVALID_OPTIONS', problems: [{ path: 'client', message: expect.stringContaining('twice') }] });
+    expect(await failureOf(create([{ name: 'other' }, { name: 'other' }]))).toMatchObject({ problems: [{ path: 'client "other"' }] });
+    const app = await create([{}, { name: 'other' }]);
+    await app.close();
+  });
+
+  it('leaves nothing with the engine when it cannot start: a connection that is not there', async () => {
+    const engine = net.onEnd(new RedisStreamsEngine(net.options()), (each) => each.stop());
+    await engine.start();
+    const { closers } = engine as unknown as { closers: Set<unknown> };
+    const server = new RedisStreamsServer({ engine, transport: { ...net.options().transport, connection: 'nope' } });
+    for (let i = 0; i < 3; i++) expect(await new Promise((resolve) => void server.listen(resolve))).toMatchObject({ code: 'INVALID_OPTIONS' });
+    expect(closers.size).toBe(0);
   });
 
   it('of services that give one pattern to both kinds at the same moment, not both believe that they will be given its events', async () => {

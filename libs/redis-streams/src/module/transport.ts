@@ -1,5 +1,6 @@
 import type { FactoryProvider } from '@nestjs/common';
 import { RedisStreamsEngine } from '../engine.js';
+import { InvalidOptionsError } from '../errors/index.js';
 import type { RedisStreamsOptions } from '../options.js';
 import type { TransportOptions } from '../options-transport.js';
 import { RedisStreamsClient } from '../transport/client.js';
@@ -21,10 +22,19 @@ export const serverProvider: FactoryProvider<RedisStreamsServer> = {
   inject: [RedisStreamsEngine, REDIS_STREAMS_OPTIONS],
 };
 
-export function clientProvider({ name, transport }: ProvidedClient): FactoryProvider<RedisStreamsClient> {
+/** One each. @throws InvalidOptionsError from the factory of a name that is given twice */
+export function clientProviders(clients: readonly ProvidedClient[]): Array<FactoryProvider<RedisStreamsClient>> {
+  const tokens = clients.map(({ name }) => getStreamsClientToken(name));
+  return clients.map((client, i) => clientProvider(client, tokens.indexOf(tokens[i]!) !== tokens.lastIndexOf(tokens[i]!)));
+}
+
+function clientProvider({ name, transport }: ProvidedClient, isDouble: boolean): FactoryProvider<RedisStreamsClient> {
   return {
     provide: getStreamsClientToken(name),
-    useFactory: (engine: RedisStreamsEngine, options: RedisStreamsOptions) => new RedisStreamsClient({ engine, transport: { ...options.transport, ...transport } }),
+    useFactory: (engine: RedisStreamsEngine, options: RedisStreamsOptions) => {
+      if (isDouble) throw new InvalidOptionsError([{ path: name === undefined ? 'client' : `client "${name}"`, message: 'is registered twice: give each client a name of its own' }]);
+      return new RedisStreamsClient({ engine, transport: { ...options.transport, ...transport } });
+    },
     inject: [RedisStreamsEngine, REDIS_STREAMS_OPTIONS],
   };
 }

@@ -43,12 +43,12 @@ export class ClientSession {
   static async open(host: ClientSessionHost): Promise<ClientSession> {
     const { given, transport } = host;
     const engine = given ?? new RedisStreamsEngine(host.options);
-    const ends = [
-      ...(given ? [engine.beforeClose(() => host.close())] : []),
-      ...host.listeners.map((listen) => listen(engine)),
-      statusOf(engine, transport.connection, (status) => host.status(status)),
-    ];
+    const ends: Array<() => void> = [];
     try {
+      // One by one: what has begun when another fails is to end.
+      ends.push(statusOf(engine, transport.connection, (status) => host.status(status)));
+      for (const listen of host.listeners) ends.push(listen(engine));
+      if (given) ends.push(engine.beforeClose(() => host.close()));
       if (!given) await engine.start();
       return new ClientSession(engine, !given, ends, transport);
     } catch (error) {

@@ -69,7 +69,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   /** @throws InvalidOptionsError with every problem found */
   constructor({ engine, ...options }: RedisStreamsClientOptions = {}) {
     super();
-    this.transport = resolveTransport(options.transport);
+    this.transport = resolveTransport(options.transport, engine);
     this.codec = new Codec(this.transport);
     this.host = {
       given: engine, options, transport: this.transport, listeners: this.listeners,

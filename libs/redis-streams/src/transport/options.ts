@@ -1,3 +1,4 @@
+import type { RedisStreamsEngine } from '../engine.js';
 import { InvalidOptionsError, type OptionProblem } from '../errors/index.js';
 import { Check } from '../keys/check.js';
 import { checkKeys, checkPartName } from '../keys/names.js';
@@ -29,8 +30,9 @@ const REQUESTS = ['concurrency', 'prefetch', 'maxProcessingMs', 'maxCrashes', 'r
 const REQUEST_CONCURRENCY = 256;
 const MAX_SERVICE = 100;
 
-/** @throws InvalidOptionsError with every problem found */
-export function resolveTransport(input: TransportOptions = {}, path = 'transport'): ResolvedTransport {
+/** @param engine where it is known already. @throws InvalidOptionsError with every problem found */
+export function resolveTransport(input: TransportOptions = {}, engine?: RedisStreamsEngine): ResolvedTransport {
+  const path = 'transport';
   const check = new Check(path);
   const { problems } = check;
   problems.push(...checkKeys(input, KNOWN, path), ...checkKeys(input.requests ?? {}, REQUESTS, `${path}.requests`));
@@ -56,8 +58,19 @@ export function resolveTransport(input: TransportOptions = {}, path = 'transport
     maxBytes: check.number('maxBytes', input.maxBytes, 1_048_576, 1, 16_777_216),
     maxDepth: check.number('maxDepth', input.maxDepth, 64, 1, 1_000),
   };
+  if (engine) problems.push(...unknownConnection(engine, resolved.connection, path));
   if (problems.length > 0) throw new InvalidOptionsError(problems);
   return resolved;
+}
+
+function unknownConnection(engine: RedisStreamsEngine, connection: string, path: string): OptionProblem[] {
+  try {
+    engine.partsOf(connection);
+    return [];
+  } catch (error) {
+    if (!(error instanceof InvalidOptionsError)) throw error;
+    return error.problems.map((problem) => ({ ...problem, path: `${path}.${problem.path}` }));
+  }
 }
 
 /** Key in the extras of `@EventPattern` and `@MessagePattern`. */

@@ -126,11 +126,10 @@ export class RedisStreamsServer extends Server<Record<string, (event: never) => 
       throw new InvalidOptionsError([{ path: 'transport.service', message: `must be given: ${events.size} patterns have event handlers, and instances of a service share its events (got ${describe(undefined)})` }]);
     }
     const engine = (this.engine = this.given ?? new RedisStreamsEngine(this.engineOptions));
-    this.ends = [
-      ...(this.given ? [engine.beforeClose(() => this.close())] : []),
-      ...this.listeners.map((listen) => listen(engine)),
-      statusOf(engine, transport.connection, (status) => this._status$.next(status)),
-    ];
+    // One by one: what has begun when another fails is to end.
+    this.ends = [statusOf(engine, transport.connection, (status) => this._status$.next(status))];
+    for (const listen of this.listeners) this.ends.push(listen(engine));
+    if (this.given) this.ends.push(engine.beforeClose(() => this.close()));
     const { serializer, deserializer } = this.engineOptions.transport ?? {};
     const run = (this.run = new ServerRun(engine, transport, { events, requests }, {
       hooked: (context, work) => this.hooked(context, work),
