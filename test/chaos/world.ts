@@ -155,7 +155,7 @@ export class World {
    * and with a token. Answers what the server said: LOST, FENCED, or OK, which for a stale token is a breach.
    */
   async rawSettle(session: string, stream: string, token: number, operation = 'done'): Promise<string> {
-    const keys = [this.lbs, ...['sessions', 'leases', 'checkpoints', 'free', 'follow-ups', 'dead', 'settled'].map((name) => this.key(name))];
+    const keys = [this.lbs, ...['sessions', 'leases', 'checkpoints', 'free', 'follow-ups', 'dead', 'settled', 'epoch'].map((name) => this.key(name))];
     const reply = (await this.cli('EVAL', LUA['lease-settle'] ?? '', keys.length, ...keys, session, `${this.service}-group`, this.key('bell'), 2 ** 40 + Math.trunc(this.now()), operation, stream, String(token), '1-1', '')) as string[];
     return reply[0] === 'LOST' ? 'LOST' : (reply[1] ?? '?');
   }

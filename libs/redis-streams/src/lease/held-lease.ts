@@ -1,6 +1,6 @@
 import { FencedError, LeaseAbortedError, type AbortReason } from '../errors/index.js';
 import { compareStreamIds, isStreamId } from '../kernel/stream-id.js';
-import type { Grant, SettleOperation } from './store.js';
+import type { Grant, SettleOperation, SettleStatus } from './store.js';
 import type { EntriesOptions, StreamEntry, StreamInfo, StreamLease } from './types.js';
 
 /** Settle operations after which the lease is no longer this process's. */
@@ -10,7 +10,7 @@ export type EndOperation = Exclude<SettleOperation, 'checkpoint'>;
 export interface LeaseHost {
   readonly service: string;
   readonly session: string;
-  settle(lease: HeldLease, operation: SettleOperation, a: string, b: string): Promise<'OK' | 'FENCED'>;
+  settle(lease: HeldLease, operation: SettleOperation, a: string, b: string): Promise<SettleStatus>;
   entries(lease: HeldLease, options: EntriesOptions): AsyncIterableIterator<StreamEntry>;
   /** The lease has ended with this operation, accepted by the server. */
   ended(lease: HeldLease, operation: SettleOperation, detail: string): void;

@@ -12,7 +12,7 @@ import { runHandler, type RunnerHost } from './runner.js';
 import type { Settler } from './settler.js';
 import type { Grant, SettleOperation } from './store.js';
 import type { StreamTailer } from './tailer.js';
-import type { LeaseHandlers } from './types.js';
+import type { LeaseHandlers, StreamInfo } from './types.js';
 
 const SETTLING = 'settling, which is tried again until the lease is over';
 
@@ -27,6 +27,8 @@ export interface PortfolioContext {
 /** The leases this process holds, and the handlers that run on them. */
 export class Portfolio {
   private readonly leases = new Map<string, HeldLease>();
+  /** Ours by the server's record, whose token is being raised. */
+  private readonly raising = new Map<string, Grant>();
   private readonly running = new Running();
   private readonly hooks = new Running();
   private readonly runner: RunnerHost;
@@ -50,7 +52,7 @@ export class Portfolio {
   }
 
   get size(): number {
-    return this.leases.size;
+    return this.leases.size + this.raising.size;
   }
 
   holds(grant: Grant): boolean {
@@ -59,7 +61,7 @@ export class Portfolio {
 
   /** Announcements it knows to be its own. */
   ids(): ReadonlySet<string> {
-    return new Set(this.all().map((lease) => lease.entryId));
+    return new Set([...this.leases.values(), ...this.raising.values()].map(({ entryId }) => entryId));
   }
 
   all(): HeldLease[] {
@@ -68,6 +70,7 @@ export class Portfolio {
 
   /** What is granted from now on belongs to this session. */
   open(settler: Settler): void {
+    this.raising.clear();
     this.settler = settler;
     this.host = {
       service: this.options.service,
@@ -99,21 +102,54 @@ export class Portfolio {
         this.reject(grant, 'max-takeovers');
         continue;
       }
-      const known = this.leases.get(name);
-      if (known?.token === grant.token) continue; // read again after the group was lost
-      // An end under way may be accepted already: its answer and this grant, of the stream's follow-up, can come in
-      // one packet, and the grant be looked at first. Whoever ends hears from the server; nobody took it from us.
-      if (known && !known.isEnding) this.drop(known, 'fenced');
-      const lease = new HeldLease(host, grant, name, decoded.info);
-      this.leases.set(name, lease);
-      this.context.events.emit('lease.assigned', { ...about(lease), attempt: lease.attempt, source: grant.source });
-      if (lease.recovered) this.context.events.emit('lease.takenOver', { ...about(lease), previousOwner: lease.previousOwner ?? 'unknown' });
-      this.dispatch(lease);
+      if (grant.source === 'held' && !this.closing) this.raise(grant, name, decoded.info);
+      else this.take(host, grant, name, decoded.info);
     }
+  }
+
+  private take(host: LeaseHost, grant: Grant, name: string, info: StreamInfo): void {
+    const known = this.leases.get(name);
+    if (known?.token === grant.token) return; // read again after the group was lost
+    // An end under way may be accepted already: its answer and this grant, of the stream's follow-up, can come in
+    // one packet, and the grant be looked at first. Whoever ends hears from the server; nobody took it from us.
+    if (known && !known.isEnding) this.drop(known, 'fenced');
+    const lease = new HeldLease(host, grant, name, info);
+    this.leases.set(name, lease);
+    this.context.events.emit('lease.assigned', { ...about(lease), attempt: lease.attempt, source: grant.source });
+    if (lease.recovered) this.context.events.emit('lease.takenOver', { ...about(lease), previousOwner: lease.previousOwner ?? 'unknown' });
+    this.dispatch(lease);
+  }
+
+  /**
+   * Ours by the server's record, and nothing of ours runs under that token: an answer was lost, or the server has lost
+   * its last writes, and with them later grants of this stream, under which handlers have written elsewhere. So it is
+   * run under a token above all those. It is raised in a settle, which is applied once and only to the token it names: a
+   * packet that comes late, or twice, takes no stream from a handler that runs.
+   */
+  private raise(grant: Grant, name: string, info: StreamInfo): void {
+    const { host, settler, raising } = this;
+    const known = this.leases.get(name);
+    if (!host || !settler || raising.has(name) || (known && known.token >= grant.token)) return;
+    raising.set(name, grant);
+    this.running.track(
+      (async () => {
+        try {
+          const status = await settler.settle({ operation: 'raise', stream: grant.stream, token: grant.token, a: '', b: '' });
+          if (raising.get(name) === grant) raising.delete(name);
+          if (status !== 'FENCED' && this.host === host && settler.isLive()) this.take(host, { ...grant, token: Number(status) }, name, info);
+        } catch (error) {
+          if (raising.get(name) === grant) raising.delete(name); // found again, as it was before
+          const { service } = this.options;
+          this.context.onError(error as Error, { service, stream: name, during: 'taking on a stream whose grant was lost' });
+        }
+      })(),
+    );
   }
 
   /** The session is over: everything held belongs to others from now on, reaped or not. */
   lose(): void {
+    this.host = undefined;
+    this.raising.clear();
     for (const lease of this.all()) this.drop(lease, 'session-lost');
   }
 

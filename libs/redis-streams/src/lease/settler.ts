@@ -1,7 +1,7 @@
 import { isTransient } from '../kernel/server-errors.js';
 import { Batcher } from '../redis/batcher.js';
 import { sleep } from '../redis/sleep.js';
-import type { LeaseStore, SettleItem } from './store.js';
+import type { LeaseStore, SettleItem, SettleStatus } from './store.js';
 
 /**
  * Settle operations of one session, in order, batched. A batch is sent until it is answered or the session is
@@ -10,15 +10,15 @@ import type { LeaseStore, SettleItem } from './store.js';
  */
 export class Settler {
   private sequence = 0;
-  private readonly batcher: Batcher<SettleItem, 'OK' | 'FENCED'>;
+  private readonly batcher: Batcher<SettleItem, SettleStatus>;
 
   constructor(
     private readonly store: LeaseStore,
     readonly session: string,
-    private readonly isLive: () => boolean,
+    readonly isLive: () => boolean,
     private readonly onRefused: () => void,
   ) {
-    this.batcher = new Batcher<SettleItem, 'OK' | 'FENCED'>({
+    this.batcher = new Batcher<SettleItem, SettleStatus>({
       what: `settle queue of ${session}`,
       send: (items) => this.send(items),
       sizeOf: (item) => item.stream.length + item.a.length + item.b.length + 40,
@@ -29,7 +29,7 @@ export class Settler {
     });
   }
 
-  settle(item: SettleItem): Promise<'OK' | 'FENCED'> {
+  settle(item: SettleItem): Promise<SettleStatus> {
     return this.batcher.add(item);
   }
 
@@ -37,7 +37,7 @@ export class Settler {
     return this.batcher.flush();
   }
 
-  private async send(items: readonly SettleItem[]): Promise<ReadonlyArray<'OK' | 'FENCED'>> {
+  private async send(items: readonly SettleItem[]): Promise<ReadonlyArray<SettleStatus>> {
     const sequence = ++this.sequence;
     for (;;) {
       // Checked before every try: a process past its deadline must not even ask. It ends the whole session, so that

@@ -53,8 +53,12 @@ export type AcquireReply =
 
 export type SettleOperation = 'done' | 'checkpoint' | 'release' | 'retry' | 'dead';
 
+/** A number, which is a token, answers `raise` alone. */
+export type SettleStatus = 'OK' | 'FENCED' | `${number}`;
+
 export interface SettleItem {
-  readonly operation: SettleOperation;
+  /** `raise`: a higher token for a lease of this session, which is the status. */
+  readonly operation: SettleOperation | 'raise';
   readonly stream: string | Buffer;
   readonly token: number;
   readonly a: string;
@@ -98,16 +102,16 @@ export class LeaseStore {
   }
 
   /** @returns a status per item, or undefined when the session is dead: nothing was applied. */
-  async settle(session: string, sequence: number, items: readonly SettleItem[]): Promise<ReadonlyArray<'OK' | 'FENCED'> | undefined> {
+  async settle(session: string, sequence: number, items: readonly SettleItem[]): Promise<readonly SettleStatus[] | undefined> {
     const k = this.keys;
     const args: Argument[] = [session, k.group, k.bell, sequence];
     for (const { operation, stream, token, a, b } of items) args.push(operation, stream, String(token), a, b);
     const reply = (await this.redis.scripts.run(
       'lease-settle',
-      [k.lbs, k.sessions, k.leases, k.checkpoints, k.free, k.followUps, k.dead, k.settled],
+      [k.lbs, k.sessions, k.leases, k.checkpoints, k.free, k.followUps, k.dead, k.settled, k.epoch],
       args,
     )) as string[];
-    return reply[0] !== 'OK' ? undefined : (reply.slice(1) as Array<'OK' | 'FENCED'>);
+    return reply[0] !== 'OK' ? undefined : (reply.slice(1) as SettleStatus[]);
   }
 
   async claim(session: string, stream: string): Promise<ClaimReply> {

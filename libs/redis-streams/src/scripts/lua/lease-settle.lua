@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Applies one session's settle operations in order, each fenced by its token. Sending a batch again (same
 -- sequence) applies nothing twice and answers what it answered then.
--- KEYS  1 lbs  2 sessions  3 leases  4 checkpoints  5 free  6 follow-ups  7 dead  8 settled
+-- KEYS  1 lbs  2 sessions  3 leases  4 checkpoints  5 free  6 follow-ups  7 dead  8 settled  9 epoch
 -- ARGV  1 session  2 group  3 bell  4 sequence  5... five per operation: op, stream, token, a, b
 --       op done: a, b unused · checkpoint: a = entry id · release: unused · retry: a = delay ms, b = error text
---       dead: a = reason, b = error text
--- Reply {'LOST'} | {'LATE'} | {'OK', status per operation...}; status OK | FENCED
+--       dead: a = reason, b = error text · raise: unused; a token above all of now for a lease granted before
+-- Reply {'LOST'} | {'LATE'} | {'OK', status per operation...}; status OK | FENCED | the new token
 --       LATE: older than the last batch; its sender gave it up, sent it again, and no longer listens
 --@include clock
 --@include record
@@ -28,7 +28,7 @@ if not deadline or tonumber(deadline) <= now_ms then return { 'LOST' } end
 
 -- All of it or nothing: applied to where a foreign key stands in the way, it would be refused when it is sent again.
 local types = { [keys.lbs] = 'stream', [keys.leases] = 'hash', [keys.checkpoints] = 'hash', [keys.free] = 'zset',
-  [keys.follow_ups] = 'hash', [keys.dead] = 'stream' }
+  [keys.follow_ups] = 'hash', [keys.dead] = 'stream', [KEYS[9]] = 'string' }
 for key, expected in pairs(types) do
   local found = redis.call('TYPE', key)['ok']
   if found ~= 'none' and found ~= expected then
@@ -83,6 +83,12 @@ operations['dead'] = function(stream, r, reason, text)
     'checkpoint', redis.call('HGET', keys.checkpoints, stream) or '', 'at', int(now_ms) })
   if finish(keys, group, stream, r.entry) then ring = true end
 end
+operations['raise'] = function(stream, r)
+  r.token = int(math.max(tonumber(redis.call('GET', KEYS[9]) or '0') + 1, now_us))
+  redis.call('SET', KEYS[9], r.token)
+  write_record(keys.leases, stream, r)
+  return r.token
+end
 
 local reply, answers = { 'OK' }, {}
 for i = 5, #ARGV, 5 do
@@ -90,8 +96,7 @@ for i = 5, #ARGV, 5 do
   local r = read_record(keys.leases, stream)
   local status = 'FENCED'
   if r and r.token == token and r.owner == me then
-    operations[ARGV[i]](stream, r, ARGV[i + 3], ARGV[i + 4])
-    status = 'OK'
+    status = operations[ARGV[i]](stream, r, ARGV[i + 3], ARGV[i + 4]) or 'OK'
   end
   reply[#reply + 1] = status
   answers[#answers + 1] = status
