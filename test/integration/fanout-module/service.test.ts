@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { Injectable } from '@nestjs/common';
 import { FanoutService, OnRoomMessage, type RoomContext } from 'nestjs-redis-streams';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -61,6 +62,35 @@ describe('FanoutService', () => {
     expect(ran.toSorted()).toEqual(['far b', 'method b']);
     expect(await elsewhere.leave('sockets')).toBe(1);
     expect(await service.send('sockets', 'c', { await: 'acked' })).toMatchObject({ acknowledged: 1 });
+  });
+
+  it('handlers and hooks run in no context of whoever joined, or was the first to', async () => {
+    const request = new AsyncLocalStorage<string>();
+    const service = (await apps.context(redis, {})).get(FanoutService);
+    const seen: unknown[] = [];
+    const note = (what: string): void => void seen.push([what, request.getStore()]);
+    for (const name of ['a', 'b']) {
+      await request.run(`request ${name}`, async () => {
+        await service.join(`of ${name}`, async (data) => {
+          note(String(data));
+          await Promise.resolve();
+          note(`${String(data)}, later`);
+        }, { joined: () => note(`joined ${name}`), ejected: () => note(`out of ${name}`) });
+        expect(request.getStore()).toBe(`request ${name}`);
+      });
+    }
+    await request.run('sender', () => service.send('of a', 'to a', { await: 'acked' }));
+    await service.sendOutOfBand('of b', 'to b');
+    await waitUntil(() => seen.length === 6, { what: 'all is handled' });
+    await request.run('remover', () => service.remove('of b'));
+    await waitUntil(() => seen.length === 7, { what: 'it is told that the room is gone' });
+    const what = ['joined a', 'joined b', 'out of b', 'to a', 'to a, later', 'to b', 'to b, later'];
+    expect(seen.toSorted()).toEqual(what.map((each) => [each, undefined]));
+
+    // It may have one, if it says so.
+    await request.run('mine', () => service.join('bound', AsyncLocalStorage.bind(() => note('bound'))));
+    await service.send('bound', 1, { await: 'acked' });
+    expect(seen.at(-1)).toEqual(['bound', 'mine']);
   });
 
   it('leave(room) while a handler runs: it is aborted, and nobody waits for it', async () => {

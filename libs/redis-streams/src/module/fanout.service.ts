@@ -1,8 +1,15 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { FanoutClient } from '../fanout/client.js';
 import type {
   AckedRoomMessage, FanoutMetrics, PeekedMessage, RoomHandler, RoomHeaders, RoomHooks, RoomSendOptions, RoomState, RoomSubscription, SentRoomMessage,
 } from '../fanout/types.js';
 import type { RoomTuning } from '../options.js';
+
+/**
+ * What `join` is given outlives the request it is called in by far: it must not find that one's AsyncLocalStorage (its user, its
+ * transaction, over since), and least of all that of whoever happened to join first.
+ */
+const NOBODY = new AsyncResource('RedisStreamsRooms');
 
 /**
  * Sends to rooms, joins rooms known at run time, and looks at them, over one connection. Inject it by class for the
@@ -32,10 +39,11 @@ export class FanoutService {
   /**
    * Subscribes, for rooms known at run time (one of each web socket, say). Resolves when the next message released in the
    * room will be shown to the handler, which is called as it is: guards, pipes and the like stand around decorated methods only.
+   * Handler and hooks run in no AsyncLocalStorage context, as decorated methods do; `AsyncResource.bind` gives them the caller's.
    * @throws as {@link FanoutClient.join}
    */
   join(room: string, handler: RoomHandler, options?: RoomTuning & RoomHooks): Promise<RoomSubscription> {
-    return this.client.join(room, handler, options);
+    return this.client.join(room, detached(handler), withDetachedHooks(options));
   }
 
   /**
@@ -65,4 +73,15 @@ export class FanoutService {
   metrics(query?: { readonly topRooms?: number }): Promise<FanoutMetrics> {
     return this.client.metrics(query);
   }
+}
+
+function withDetachedHooks<O extends RoomHooks>(options: O | undefined): O | undefined {
+  const hooks = Object.entries({ joined: options?.joined, ejected: options?.ejected }).filter(([, hook]) => typeof hook === 'function');
+  return hooks.length === 0 ? options : ({ ...options, ...Object.fromEntries(hooks.map(([name, hook]) => [name, detached(hook)])) } as O);
+}
+
+/** What is no function is for the client to refuse. */
+function detached<F>(call: F): F {
+  if (typeof call !== 'function') return call;
+  return ((...args: unknown[]): unknown => NOBODY.runInAsyncScope(call as unknown as (...args: unknown[]) => unknown, undefined, ...args)) as F;
 }
