@@ -17,7 +17,7 @@ import { resolveQueueConsumer } from './queue/options.js';
 import type { QueueRegistry } from './queue/registration.js';
 import type { RedisConnection } from './redis/connection.js';
 import { Mutex } from './redis/mutex.js';
-import type { ConsumerIdentity } from './session/identity.js';
+import { identityIn, type ConsumerIdentity } from './session/identity.js';
 
 export type AnyConsumer = LeaseConsumer | PartitionConsumer | QueueConsumer;
 
@@ -133,7 +133,7 @@ export class EngineConsumers {
     throwIf(problems, path, refused);
     const { redis, queueRegistry } = this.context.connections.get(value.connection)!;
     const consumer = new QueueConsumer(value, handlers, {
-      ...this.common(value.connection), redis,
+      ...this.common(value.connection), redis, identity: identityIn(handlers.role, this.context.identity),
       find: async (queue, who, signal) => (await queueRegistry.get(queue, who, signal)).keys,
       alone: () => this.suspects.acquire(),
       rejoined: () => void queueRegistry.registerAll().catch((error: Error) => this.context.onError(error, { connection: value.connection, during: 'registering queues again' })),

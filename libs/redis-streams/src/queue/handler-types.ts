@@ -35,6 +35,8 @@ export interface QueueHandlers {
   message(data: unknown, context: QueueContext): unknown;
   /** @internal So long what was handled may wait to be settled along with more; whoever asks whether it is stored is not kept waiting. */
   readonly settleWithinMs?: number;
+  /** @internal Part of the name its sessions have, where that is exclusive: others of the same name may be in the group. */
+  readonly role?: string;
 }
 
 /** One group's view of a queue, over all shards. */

@@ -23,6 +23,11 @@ function clean(name: string): string {
   return name.replace(/[^A-Za-z0-9_.@-]/g, '_').slice(0, 200);
 }
 
+/** Of a group in which several of this process take part, or of processes that share the name and do different work. */
+export function identityIn(role: string | undefined, identity: ConsumerIdentity): ConsumerIdentity {
+  return role !== undefined && identity.exclusive ? { name: `${identity.name}@${role}`, exclusive: true } : identity;
+}
+
 export function newIncarnation(name: string): string {
   return `${name}:${randomBytes(6).toString('hex')}`;
 }

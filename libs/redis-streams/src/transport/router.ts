@@ -25,6 +25,7 @@ export class Router {
     private readonly engine: RedisStreamsEngine,
     private readonly transport: ResolvedTransport,
     private readonly clock: ServerClock,
+    private readonly role: () => string,
   ) {
     this.targets = new Targets(engine, transport);
   }
@@ -35,7 +36,7 @@ export class Router {
     await engine.queues(connection).register({ name: UNROUTED, namespace });
     return engine.runQueueConsumer(
       { queue: UNROUTED, namespace, connection, group: ROUTERS, ack: 'auto', retry: { maxAttempts: ATTEMPTS, initialMs: AGAIN_MS, factor: 1, jitter: 0 } },
-      { message: (data, context) => this.route(data, context) },
+      { message: (data, context) => this.route(data, context), role: this.role() },
     );
   }
 

@@ -30,6 +30,12 @@ const SETTLE_WITHIN_MS = 5;
 /** What is served on an engine, by connection and namespace: two servers would both want to take up what nobody handles there, and requests. */
 const SERVED = new WeakMap<RedisStreamsEngine, Set<string>>();
 
+/**
+ * Names of servers in the groups that are no service's, `routers` and `responders`, by process: with an exclusive name of the process's, two would take each
+ * other for a second process of it. After a restart they are the same again, and each replaces its own.
+ */
+const ROLES = new Set<string>();
+
 /** What Nest's Server does for it. */
 export interface ServerHooks {
   hooked: RouteHost['hooked'];
@@ -51,6 +57,7 @@ export class ServerRun {
   private starting: Promise<void> | undefined;
   private stopped = false;
   private leave = (): void => undefined;
+  private role = '';
 
   constructor(
     private readonly engine: RedisStreamsEngine,
@@ -64,7 +71,7 @@ export class ServerRun {
     const clock = (this.clock = new ServerClock(redis));
     const writer = (this.writer = new ReplyWriter(redis, engine.timings.commandTimeoutMs * 2));
     const cancels = (this.cancels = new Cancels(redis, namespace));
-    this.router = new Router(engine, transport, clock);
+    this.router = new Router(engine, transport, clock, () => this.role);
     const { hooked, deserialize, serialize } = hooks;
     const encodeReply = serialize
       ? (reply: unknown): Promise<Encoded> => serialize(reply).then((packet) => codec.encodePacket(packet))
@@ -101,14 +108,21 @@ export class ServerRun {
   }
 
   private enter(): void {
-    const { engine, transport: { connection, namespace } } = this;
+    const { engine, transport: { connection, namespace, service = 'requests' } } = this;
     const served = SERVED.get(engine) ?? new Set<string>();
     const name = `${connection} ${namespace}`;
     if (served.has(name)) {
       throw new InvalidOptionsError([{ path: 'transport.namespace', message: `the engine has a server of this namespace already: give it all handlers, or this one a namespace or an engine of its own (got ${namespace})` }]);
     }
     SERVED.set(engine, served.add(name));
-    this.leave = () => void served.delete(name);
+    const taken = (role: string): string => `${engine.consumerName} ${role}`;
+    this.role = service;
+    for (let n = 2; ROLES.has(taken(this.role)); n++) this.role = `${service}.${n}`;
+    ROLES.add(taken(this.role));
+    this.leave = () => {
+      served.delete(name);
+      ROLES.delete(taken(this.role));
+    };
   }
 
   /** What is to be started; everything that is wrong is said at once, before anything is. */
@@ -188,7 +202,7 @@ export class ServerRun {
     await engine.queues(connection).register({ name: queue, namespace, ...(shards !== undefined && { shards }) });
     const tuning = { ...transport.requests, ...(own.concurrency !== undefined && { prefetch: own.concurrency }), ...own };
     const route = new RequestRoute(pattern, this.host, handler, tuning.retry?.maxAttempts ?? engine.timings.queue.maxAttempts);
-    await this.keep(engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ack: 'auto', ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS }));
+    await this.keep(engine.runQueueConsumer({ queue, namespace, connection, group: RESPONDERS, ack: 'auto', ...tuning }, { message: (data, context) => route.message(data, context), settleWithinMs: SETTLE_WITHIN_MS, role: this.role }));
   }
 
   /** One that has joined only after the stop had waited long enough leaves again: an engine of the module's would run it on. */

@@ -91,6 +91,10 @@ export class Net {
     };
   }
 
+  stats(client: RedisStreamsClient, queue: string, group: string) {
+    return client.unwrap<RedisStreamsEngine>().queues().stats({ queue, namespace: this.namespace }, group);
+  }
+
   /** Keys of this test, besides the queues and groups that are to stay. */
   async keys(pattern = '*'): Promise<string[]> {
     return ((await this.redis.cli('KEYS', pattern)) as string[]).toSorted();
