@@ -1,6 +1,7 @@
 import { Controller } from '@nestjs/common';
-import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
+import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservices';
 import { RedisStreamsContext, RedisStreamsRecord, streamOptions } from 'nestjs-redis-streams/transport';
+import { lastValueFrom } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { failureOf, Net, waitUntil } from './support/net.js';
 
@@ -128,4 +129,28 @@ describe('an event', () => {
     expect(await failureOf(client.emitAsync('order.paid', new RedisStreamsRecord(1, { delayMs: -5 })))).toMatchObject({ code: 'INVALID_OPTIONS' });
     expect(await failureOf(client.emitAsync('x'.repeat(200), 1))).toMatchObject({ code: 'INVALID_OPTIONS', message: expect.stringContaining('too long') });
   });
+});
+
+it('a record of another copy of the package is one', async () => {
+  const copy = new URL('../../../libs/redis-streams/dist/transport/record.js?copy', import.meta.url).href;
+  const { RedisStreamsRecord: Other } = (await import(copy)) as { RedisStreamsRecord: typeof RedisStreamsRecord };
+  expect(Other).not.toBe(RedisStreamsRecord);
+  @Controller()
+  class Both {
+    @EventPattern<unknown>('order.paid')
+    paid(@Payload() data: unknown, @Ctx() { headers, key }: RedisStreamsContext): void {
+      seen.push(['x', data, { ...headers }, key]);
+    }
+    @MessagePattern('ask')
+    asked(@Payload() data: unknown, @Ctx() context: RedisStreamsContext): unknown {
+      this.paid(data, context);
+      return data;
+    }
+  }
+  await net.serve([Both]);
+  const client = net.client();
+  await client.emitAsync('order.paid', new Other({ n: 1 }, { key: 'k', headers: { tenant: 'acme' } }));
+  for (let n = 2; n <= 3; n++) expect(await lastValueFrom(client.send('ask', new Other({ n }, { key: 'k', headers: { tenant: 'acme' } })))).toEqual({ n });
+  await waitUntil(() => seen.length === 3, { what: 'all are handled' });
+  expect(seen.toSorted((a, b) => (a[1] as { n: number }).n - (b[1] as { n: number }).n)).toEqual([1, 2, 3].map((n) => ['x', { n }, { tenant: 'acme' }, 'k']));
 });

@@ -12,7 +12,7 @@ import { Codec, type Encoded } from './codec.js';
 import { HEADER } from './headers.js';
 import { resolveTransport, type ResolvedTransport } from './options.js';
 import { headersOf, isNil, labelOf, routeOf, unwrapped } from './packet.js';
-import { RedisStreamsRecord, type RecordOptions } from './record.js';
+import { isRecord, type RecordOptions } from './record.js';
 import type { RedisStreamsStatus } from './status.js';
 import { type ReplyReading, Teller } from './teller.js';
 
@@ -200,7 +200,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   /** The way of nearly all requests, without a promise. @returns as `request`, or undefined: something is to be waited for first */
   private ask(packet: ReadPacket, tell: (packet: WritePacket) => void): (() => void) | undefined {
     const { session, transport: { requestTimeoutMs } } = this;
-    const isPlain = !this.hasSerializer && !(packet.data instanceof RedisStreamsRecord) && !('metadata' in packet);
+    const isPlain = !this.hasSerializer && !isRecord(packet.data) && !('metadata' in packet);
     if (!isPlain || !session?.inbox.isReady || !this.codec.isReady) return undefined;
     const { inbox, requests } = session;
     const pattern = this.routeOf(packet.pattern);

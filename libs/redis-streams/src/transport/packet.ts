@@ -2,13 +2,13 @@ import type { ReadPacket } from '@nestjs/microservices';
 import { InvalidOptionsError } from '../errors/index.js';
 import { describe } from '../keys/names.js';
 import { HEADER } from './headers.js';
-import { RedisStreamsRecord, type RecordOptions } from './record.js';
+import { isRecord, type RecordOptions } from './record.js';
 
 const NONE: RecordOptions = {};
 
 /** Data, and what a record adds to it. */
 export function unwrapped(data: unknown): { readonly data: unknown; readonly options: RecordOptions } {
-  return data instanceof RedisStreamsRecord ? { data: data.data as unknown, options: data.options } : { data, options: NONE };
+  return isRecord(data) ? { data: data.data, options: data.options } : { data, options: NONE };
 }
 
 /** Undefined: it needs none. */

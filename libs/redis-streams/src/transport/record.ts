@@ -17,6 +17,13 @@ export interface RecordOptions {
   readonly ttlMs?: number;
 }
 
+/** Registered, so that two copies of this package in one process, as of a CommonJS and an ESM module, understand each other. */
+const RECORD: unique symbol = Symbol.for('nestjs-redis-streams:record') as never;
+
+export function isRecord(data: unknown): data is RedisStreamsRecord {
+  return typeof data === 'object' && data !== null && (data as { [RECORD]?: unknown })[RECORD] === true;
+}
+
 /** Data with options, for `client.emit(pattern, new RedisStreamsRecord(data, { key }))` and `client.send`. */
 export class RedisStreamsRecord<T = unknown> {
   /** @throws InvalidOptionsError */
@@ -32,5 +39,10 @@ export class RedisStreamsRecord<T = unknown> {
     else for (const name of Object.keys(headers)) if (name.toLowerCase().startsWith(RESERVED)) problems.push({ path: `record.headers.${name}`, message: `must not begin with "${RESERVED}", which is for the transport` });
     if (ttlMs !== undefined && !(typeof ttlMs === 'number' && ttlMs >= 1)) problems.push({ path: 'record.ttlMs', message: `must be a number of milliseconds from 1 (got ${describe(ttlMs)})` });
     if (problems.length > 0) throw new InvalidOptionsError(problems);
+  }
+
+  /** @internal */
+  get [RECORD](): true {
+    return true;
   }
 }
