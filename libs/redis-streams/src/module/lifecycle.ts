@@ -5,6 +5,9 @@ import { InvalidOptionsError } from '../errors/index.js';
 import { bootLastStopFirst } from './nest-compat.js';
 import { HandlerRegistrar } from './registrar.js';
 
+/** Is in each import of the module. Another copy of the library, ESM beside CommonJS say, has other classes, but this too. */
+export const IMPORTED = Symbol.for('nestjs-redis-streams:imported');
+
 /**
  * Start: after the bootstrap hooks of all other modules. Drain: in `onModuleDestroy`, before the destroy hooks of all
  * other modules (see {@link bootLastStopFirst}), and awaited, so the providers that handlers use are alive until the
@@ -45,11 +48,13 @@ export class RedisStreamsLifecycle implements OnApplicationBootstrap, OnModuleDe
 
   /** Each import of its own would find all handlers and run every stream's twice over. */
   private refuseSecondModule(): void {
-    const count = [...this.modules.values()].filter(({ providers }) => providers.has(RedisStreamsLifecycle)).length;
+    const imports = [...this.modules.values()].filter(({ providers }) => providers.has(IMPORTED));
+    const count = imports.length;
     if (count < 2) return;
+    const others = imports.some(({ providers }) => !providers.has(RedisStreamsLifecycle));
     throw new InvalidOptionsError([{
       path: 'RedisStreamsModule',
-      message: `forRoot or forRootAsync is imported ${count} times; import it once, in the root module, with all connections`,
+      message: `forRoot or forRootAsync is imported ${count} times; import it once, in the root module, with all connections${others ? '. There are several copies of the library, by import and by require perhaps' : ''}`,
     }]);
   }
 }

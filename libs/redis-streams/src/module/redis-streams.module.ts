@@ -10,7 +10,7 @@ import { HandlerExplorer } from './explorer.js';
 import { FanoutService } from './fanout.service.js';
 import { RedisStreamsHealth } from './health.js';
 import { LeaseService } from './lease.service.js';
-import { RedisStreamsLifecycle } from './lifecycle.js';
+import { IMPORTED, RedisStreamsLifecycle } from './lifecycle.js';
 import { ConfigurableRedisStreamsModule, madeBy, type RedisStreamsModuleAsyncOptions, type RedisStreamsModuleOptions } from './module-definition.js';
 import { PartitionService } from './partition.service.js';
 import { QueueService } from './queue.service.js';
@@ -34,7 +34,7 @@ const CORE: Provider[] = [
   { provide: QueueService, useExisting: getQueuesToken() },
   { provide: DeadLetterService, useExisting: getDeadLettersToken() },
   serverProvider,
-  EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle,
+  EventLogger, RedisStreamsHealth, HandlerExplorer, HandlerBinder, HandlerRegistrar, RedisStreamsLifecycle, { provide: IMPORTED, useValue: {} },
 ];
 
 /**
