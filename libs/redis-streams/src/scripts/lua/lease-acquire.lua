@@ -126,6 +126,26 @@ local function grant(id, fields, source)
   return true
 end
 
+-- What was announced behind an announcement that a hand has deleted takes its place. A gone one does not say any more of
+-- which stream it was, but the records do: they are looked through once, and only for streams that something waits behind.
+local behind
+local function make_way(gone)
+  if not behind then
+    behind = {}
+    local waiting = redis.call('HGETALL', keys.follow_ups)
+    for i = 1, #waiting, 2 do
+      local r = read_record(keys.leases, waiting[i])
+      if r and (r.owner == me or not live[r.owner]) then behind[r.entry] = { waiting[i], waiting[i + 1] } end
+    end
+  end
+  local next = behind[gone]
+  if not next then return end
+  redis.call('HDEL', keys.leases, next[1])
+  redis.call('HDEL', keys.follow_ups, next[1])
+  redis.call('ZADD', keys.free, int(now_ms), next[2])
+  ring = true
+end
+
 -- 1. Entries this session was delivered without a lease (a blocking read, or an answer that was lost).
 for i = 10, #ARGV do
   local id = ARGV[i]
@@ -134,6 +154,7 @@ for i = 10, #ARGV do
     local entry = redis.call('XRANGE', keys.lbs, id, id)[1]
     if not entry then
       redis.call('XACK', keys.lbs, group, id)
+      make_way(id)
       mine = mine - 1
     else
       -- Already counted in `mine`: it fits when we hold no more than our share with it.
@@ -173,7 +194,11 @@ if auto then
           if not room() then break end
           local entry = redis.call('XCLAIM', keys.lbs, group, me, '0', row[1])[1]
           left, orphans = left - 1, orphans - 1
-          if entry and entry[2] and grant(row[1], entry[2], 'takeover') then mine = mine + 1 end
+          if not entry or not entry[2] then
+            redis.call('ZADD', keys.free, int(now_ms), row[1]) -- found gone below, with what waits behind it
+          elseif grant(row[1], entry[2], 'takeover') then
+            mine = mine + 1
+          end
         end
       end
       if left <= 0 then forget(consumer) end
@@ -192,6 +217,7 @@ if room() then
     if not entry then
       redis.call('XACK', keys.lbs, group, id)
       redis.call('ZREM', keys.free, id)
+      make_way(id)
     else
       local avoid = false
       if mode == 'fair' and member_count > 1 and now_ms < tonumber(due[i + 1]) + avoid_ms then

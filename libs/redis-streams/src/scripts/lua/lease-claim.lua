@@ -23,7 +23,10 @@ end
 local owner_deadline = redis.call('ZSCORE', KEYS[2], r.owner)
 if owner_deadline and tonumber(owner_deadline) > now_ms then return { 'TAKEN', r.owner } end
 local entry = redis.call('XCLAIM', KEYS[1], group, me, '0', r.entry, 'FORCE')[1]
-if not entry or not entry[2] then return { 'GONE' } end
+if not entry or not entry[2] then
+  redis.call('ZADD', KEYS[5], int(now_ms), r.entry) -- for the next acquire, which lets go of what waits behind it
+  return { 'GONE' }
+end
 local pooled = r.owner == 'retrying' or r.owner == 'released'
 local epoch = math.max(tonumber(redis.call('GET', KEYS[6]) or '0') + 1, now_us)
 redis.call('SET', KEYS[6], int(epoch))

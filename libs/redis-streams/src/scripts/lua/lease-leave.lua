@@ -12,9 +12,9 @@ local rows = redis.pcall('XPENDING', KEYS[1], group, '-', '+', tostring(most), m
 if not rows.err then
   for _, row in ipairs(rows) do
     local entry = redis.call('XCLAIM', KEYS[1], group, POOL, '0', row[1])[1]
+    redis.call('ZADD', KEYS[6], int(now_ms), row[1]) -- a gone one as well: something may wait behind it
+    moved = moved + 1
     if entry and entry[2] then
-      redis.call('ZADD', KEYS[6], int(now_ms), row[1])
-      moved = moved + 1
       local stream = stream_name(entry[2], 16777216)
       local r = stream and read_record(KEYS[5], stream)
       if r and r.entry == row[1] and r.owner == me then
