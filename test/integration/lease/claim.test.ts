@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { AlreadyClaimedError, InvalidOptionsError, type ExpiredStream } from './support/engine.js';
-import { Runs, untilAborted } from './support/handlers.js';
+import { gate, Runs, untilAborted } from './support/handlers.js';
 import { internals } from './support/internals.js';
 import { allDone, consumersOf, keysOf, pendingByConsumer, xadd } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
@@ -39,6 +39,26 @@ onTopologies(BOTH, 'manual claim', (world) => {
     expect(await pendingByConsumer(world(), service)).toEqual({ 'dead:1': 2 });
     expect(await consumers[0]!.leases.stats(service)).toMatchObject({ expired: 2, held: 0 });
     expect((await consumers[0]!.leases.list(service)).map(({ state, owner }) => [state, owner])).toEqual([['expired', 'dead:1'], ['expired', 'dead:1']]);
+  });
+
+  it('goes beyond maxLeases, and counts: nothing is taken by itself until there is room again', async () => {
+    const service = world().service();
+    const { die } = await doomed(service, ['s1', 's2', 's3']);
+    const runs = new Runs();
+    const ends = new Map(['s1', 's2', 's3', 'new'].map((stream) => [stream, gate()]));
+    const a = await world().consumer(service, runs.handler(({ stream }) => ends.get(stream)!.opened), { claim: 'manual', maxLeases: 2 });
+    await die();
+    for (const stream of ['s1', 's2', 's3']) await a.leases.claim(service, stream);
+    await waitUntil(() => runs.leases.length === 3, { what: 'all claimed ones run' });
+    await a.leases.announce(service, 'new');
+    ends.get('s1')!.open();
+    await a.saw('lease.completed');
+    await a.saw('session.renewed', a.all('session.renewed').length + 3);
+    expect(runs.of('new')).toEqual([]); // two are held, which is the bound
+    ends.get('s2')!.open();
+    await waitUntil(() => runs.of('new').length === 1, { what: 'the new one runs' });
+    for (const end of ends.values()) end.open();
+    await allDone(world(), service);
   });
 
   it('the first claim wins, all others are told who has it; then the handler runs with it', async () => {

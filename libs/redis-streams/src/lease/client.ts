@@ -41,7 +41,8 @@ export class LeaseClient {
   }
 
   /**
-   * Takes over a stream whose owner is dead; this process's assigned handler then runs with it.
+   * Takes over a stream whose owner is dead; this process's assigned handler then runs with it. `maxLeases` does not
+   * hold it back: look at `held` first where that matters.
    * @throws AlreadyClaimedError when another consumer was first, or the stream is finished or unknown.
    */
   async claim(service: string, stream: string): Promise<void> {
