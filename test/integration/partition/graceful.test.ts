@@ -102,7 +102,7 @@ onTopologies(BOTH, 'graceful stop', (world) => {
   it('does not wait for retries: the next owner takes them up', async () => {
     const stream = await world().stream(2);
     const runs = new Runs();
-    const a = await world().consumer(stream, runs.handler(() => { throw new Error('no'); }), { retry: { initialMs: 60_000 }, engine: patient });
+    const a = await world().consumer(stream, runs.handler(() => { throw new Error('no'); }), { retry: { initialMs: 6_000, jitter: 0 }, engine: patient });
     await world().client.sendMany(stream, messages(10, 10));
     await a.saw('partition.retried', 10);
     const stoppedAt = performance.now();

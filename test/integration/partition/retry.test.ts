@@ -1,8 +1,10 @@
+import { RetryException } from 'nestjs-redis-streams';
 import { expect, it } from 'vitest';
 import { waitUntil } from '../../support/wait.js';
 import { Log, startChild } from './fixtures/child.js';
+import type { Consumer } from './support/consumer.js';
 import { messages, Runs } from './support/handlers.js';
-import { caughtUp, groupRow } from './support/keys.js';
+import { caughtUp, groupRow, keysOf } from './support/keys.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 const backoff = { initialMs: 40, factor: 2, maxMs: 1_000, jitter: 0 };
@@ -92,7 +94,7 @@ onTopologies(BOTH, 'retry', (world) => {
 
   it('commits what is done around a message that waits for its retry', async () => {
     const stream = await world().stream(1);
-    const retry = { ...backoff, initialMs: 60_000, maxMs: 60_000 };
+    const retry = { ...backoff, initialMs: 3_000, maxMs: 3_000 };
     const first = new Runs();
     const a = await world().consumer(stream, first.handler(({ data }) => { if (data === 'm3') throw new Error('no'); }), { retry });
     await world().client.sendMany(stream, messages(10, 10));
@@ -100,7 +102,7 @@ onTopologies(BOTH, 'retry', (world) => {
     await waitUntil(() => first.contexts.length === 10, { what: 'all ran' });
     await waitUntil(async () => (await groupRow(world(), stream, 0))?.lastDeliveredId === first.contexts[2]!.id, { what: 'the position stands before it' });
     await a.stop();
-    // The retry's delay is over with its owner; what was done is not done again.
+    // What was done is not done again.
     const second = new Runs();
     await world().consumer(stream, second.handler(), { retry });
     await caughtUp(world(), stream, 1);
@@ -109,7 +111,7 @@ onTopologies(BOTH, 'retry', (world) => {
 
   it('counts attempts across owners, killed ones too', async () => {
     const stream = await world().stream(1);
-    const retry = { ...backoff, maxAttempts: 3, initialMs: 60_000, maxMs: 60_000 };
+    const retry = { ...backoff, maxAttempts: 3, initialMs: 500, maxMs: 500 };
     const log = new Log(world());
     const place = await world().client.send(stream, { key: 'k', data: { n: 1, how: 'throw' } });
     await world().client.send(stream, { key: 'k', data: { n: 2 } });
@@ -125,6 +127,88 @@ onTopologies(BOTH, 'retry', (world) => {
     await caughtUp(world(), stream, 1);
     expect(log.lines('effect').map(({ n, attempt }) => [n, attempt])).toEqual([[2, 1]]);
     expect(await world().client.deadLetters({ stream, group: 'group' })).toMatchObject([{ id: place.id, reason: 'max-attempts', attempts: 3, key: 'k' }]);
+  });
+
+  /** Hands the partition on to one new owner after the other until the end; answers when its message's attempts began. */
+  async function handedOn(options: { retry: object; attempts: number; body?: () => never; batch?: boolean }): Promise<{ at: number[]; seen: number[]; owners: number; late: number[] }> {
+    const stream = await world().stream(1);
+    const [at, seen, late]: number[][] = [[], [], []];
+    const handle = (n: number, attempt: number): void => {
+      if (n === 2) return void late!.push(performance.now());
+      at!.push(performance.now());
+      seen!.push(attempt);
+      if (attempt < options.attempts) (options.body ?? (() => { throw new Error('away'); }))();
+    };
+    const start = (): Promise<Consumer> => world().consumer(stream, options.batch
+      ? { batch: (_, { messages: list }) => { for (const { data, attempt } of list) handle(data as number, attempt); } }
+      : { message: (data, { attempt }) => handle(data as number, attempt) }, { retry: options.retry });
+    let owner = await start();
+    for (const n of [1, 2]) await world().client.send(stream, { key: 'k', data: n });
+    await waitUntil(() => at!.length > 0, { what: 'the first attempt' });
+    let owners = 1;
+    while (at!.length < options.attempts) {
+      const next = await start();
+      await owner.stop();
+      await next.owns(1);
+      owner = next;
+      owners++;
+    }
+    await caughtUp(world(), stream, 1);
+    return { at: at!, seen: seen!, owners, late: late! };
+  }
+
+  it.each([['messages', false], ['batches', true]])('a delay goes on where it was when the partition moves, again and again (%s)', async (_, batch) => {
+    const { at, seen, owners, late } = await handedOn({ attempts: 3, batch, retry: { ...backoff, maxAttempts: 3, initialMs: 1_000, maxMs: 2_000 } });
+    expect(seen).toEqual([1, 2, 3]);
+    expect(owners).toBeGreaterThan(4);
+    for (const [i, delay] of [1_000, 2_000].entries()) {
+      expect(at[i + 1]! - at[i]!).toBeGreaterThan(delay - 50); // two clocks, in whole milliseconds
+      expect(at[i + 1]! - at[i]!).toBeLessThan(delay + 900);
+    }
+    // Its key has waited for it all the time.
+    expect(late[0]).toBeGreaterThan(at[2]!);
+  });
+
+  it('and so does one that the handler has asked for', async () => {
+    const { at, seen } = await handedOn({ attempts: 2, body: () => { throw new RetryException('not now', { delayMs: 2_500 }); }, retry: { ...backoff, initialMs: 1, maxMs: 1 } });
+    expect(seen).toEqual([1, 2]);
+    expect(at[1]! - at[0]!).toBeGreaterThan(2_450);
+    expect(at[1]! - at[0]!).toBeLessThan(3_400);
+  });
+
+  it('a delay goes on while nobody is there, and after an owner that was killed; others do not wait for it', async () => {
+    const stream = await world().stream(1);
+    const log = new Log(world());
+    const retry = { ...backoff, initialMs: 4_000, maxMs: 4_000 };
+    await world().client.send(stream, { key: 'k', data: { n: 1, how: 'throw' } });
+    const child = await startChild(world(), log, { stream, tuning: { retry } });
+    await child.waitFor(({ type }) => type === 'partition.retried', 10_000, 'the failure');
+    const failedAt = performance.now();
+    await child.waitFor(({ type }) => type === 'partition.committed', 5_000, 'the commit');
+    await child.kill();
+    const at = new Map<unknown, number>();
+    const heir = await world().consumer(stream, (data) => void at.set((data as { n: number }).n, performance.now()), { retry });
+    await heir.owns(1);
+    await world().client.send(stream, { key: 'other', data: { n: 2 } });
+    await caughtUp(world(), stream, 1);
+    expect(at.get(2)! - failedAt).toBeLessThan(3_900);
+    expect(at.get(1)! - failedAt).toBeGreaterThan(3_900);
+    expect(at.get(1)! - failedAt).toBeLessThan(5_500);
+  });
+
+  it('a position as versions before wrote it is read: failures without delays are tried again at once, and one with a delay by this one', async () => {
+    const stream = await world().stream(1);
+    const positions = keysOf(stream, { shards: 1 }).positions(0);
+    const [a, b] = await world().client.sendMany(stream, ['a', 'b'].map((key) => ({ key, data: key })));
+    const due = Date.now() + 1_500;
+    await world().cli(['HSET', positions, '0', `5 3 0 - - 0||${a!.id}=2 ${b!.id}=1=${due}`]);
+    const runs = new Runs();
+    const at = new Map<unknown, number>();
+    await world().consumer(stream, runs.handler(({ data }) => void at.set(data, Date.now())));
+    await caughtUp(world(), stream, 1);
+    expect(runs.contexts.map(({ data, attempt }) => [data, attempt])).toEqual([['a', 3], ['b', 2]]);
+    expect(at.get('a')).toBeLessThan(due - 100);
+    expect(at.get('b')).toBeGreaterThanOrEqual(due - 50);
   });
 
   it('survives a throw of anything', async () => {

@@ -108,7 +108,7 @@ onTopologies(BOTH, 'maxProcessingMs', (world) => {
   it('ends handlers also while the application stops, if that comes first', async () => {
     const stream = await world().stream(1);
     const runs = new Runs();
-    const a = await world().consumer(stream, runs.handler(untilAborted), { maxProcessingMs: 300, retry: { initialMs: 60_000 }, engine: { shutdown: { drainMs: 10_000 } } });
+    const a = await world().consumer(stream, runs.handler(untilAborted), { maxProcessingMs: 300, retry: { initialMs: 1_000 }, engine: { shutdown: { drainMs: 10_000 } } });
     await world().client.send(stream, { key: 'k', data: 1 });
     await waitUntil(() => runs.contexts.length === 1, { what: 'it runs' });
     const startedAt = performance.now();

@@ -10,8 +10,13 @@ export interface WindowEntry<T> {
   readonly order: number;
   /** Failures so far, those under earlier owners included. */
   failures: number;
+  /** When its next attempt is due, by the caller's clock; 0: at any time. */
+  until: number;
   done: boolean;
 }
+
+/** What is known of an unfinished one that has failed: how often, and when its next attempt is due, if that is to be waited for. */
+export type Failing = readonly [id: string, failures: number, until?: number];
 
 /** What a commit has to say about a partition. Sending it again changes nothing. */
 export interface Progress {
@@ -22,7 +27,7 @@ export interface Progress {
   /** Finished ones beyond the watermark, ascending. */
   readonly done: readonly string[];
   /** Failures of unfinished ones. */
-  readonly failures: ReadonlyArray<readonly [id: string, failures: number]>;
+  readonly failures: readonly Failing[];
   /** How many this window has seen finished, for `committed`. */
   readonly finished: number;
 }
@@ -43,7 +48,7 @@ export interface WindowStart {
   readonly watermark: string;
   /** Ascending. */
   readonly done: Iterable<string>;
-  readonly failures: Iterable<readonly [string, number]>;
+  readonly failures: Iterable<Failing>;
 }
 
 /** Messages of a key that wait for the one before them. `running` counts those of the key that are being handled. */
@@ -73,8 +78,8 @@ export class PartitionWindow<T> {
   private finishedCount = 0;
   private committedCount = 0;
   private readonly doneBefore: Set<string>;
-  private readonly failedBefore: Map<string, number>;
-  private readonly failing = new Map<string, number>();
+  private readonly failedBefore: Map<string, Failing>;
+  private readonly failing: Map<string, Failing>;
   private aheadCount = 0;
   private pushed = 0;
   /** Entries in all chains' `waiting`. */
@@ -86,9 +91,9 @@ export class PartitionWindow<T> {
   ) {
     this.lastPassed = start.watermark;
     this.doneBefore = new Set(start.done);
-    this.failedBefore = new Map(start.failures);
+    this.failedBefore = new Map([...start.failures].map((failing) => [failing[0], failing]));
     // Kept until their entries are read again: a commit before that must not forget them.
-    for (const [id, failures] of this.failedBefore) this.failing.set(id, failures);
+    this.failing = new Map(this.failedBefore);
   }
 
   get watermark(): string {
@@ -111,9 +116,9 @@ export class PartitionWindow<T> {
   push(id: string, key: string | undefined, value: T): void {
     if (this.doneBefore.size + this.failedBefore.size > 0) this.forgetBefore(id);
     const done = this.doneBefore.delete(id);
-    const failures = this.failedBefore.get(id) ?? 0;
-    if (failures > 0) this.failedBefore.delete(id);
-    const entry: WindowEntry<T> = { id, key, value, order: this.pushed++, failures, done };
+    const before = this.failedBefore.get(id);
+    if (before) this.failedBefore.delete(id);
+    const entry: WindowEntry<T> = { id, key, value, order: this.pushed++, failures: before?.[1] ?? 0, until: before?.[2] ?? 0, done };
     this.entries.push(entry);
     if (!done) return;
     this.aheadCount++;
@@ -177,8 +182,14 @@ export class PartitionWindow<T> {
    * Of several that ran in one batch, tell the last first.
    */
   failed(entry: WindowEntry<T>): boolean {
-    this.failing.set(entry.id, ++entry.failures);
+    this.failing.set(entry.id, [entry.id, ++entry.failures]);
     return this.putBack(entry);
+  }
+
+  /** Its next attempt is due then: for whoever has it by that time. Until `retry`, it is not given out here in any case. */
+  delay(entry: WindowEntry<T>, until: number): void {
+    entry.until = until;
+    this.failing.set(entry.id, [entry.id, entry.failures, until]);
   }
 
   /** As `failed`, but not counted. */
@@ -207,7 +218,7 @@ export class PartitionWindow<T> {
     const done: string[] = [];
     if (this.aheadCount > 0) for (let i = this.head; i < this.entries.length; i++) if (this.entries[i]!.done) done.push(this.entries[i]!.id);
     for (const id of this.doneBefore) done.push(id); // not read again yet, so after all that was
-    return { watermark: this.lastPassed, passed: this.passedCount, done, failures: this.failing.size === 0 ? [] : [...this.failing], finished: this.finishedCount };
+    return { watermark: this.lastPassed, passed: this.passedCount, done, failures: this.failing.size === 0 ? [] : [...this.failing.values()], finished: this.finishedCount };
   }
 
   /** A commit that carried `progress` was accepted: its entries no longer count against the capacity. */

@@ -1,10 +1,9 @@
 import { FencedError, HandlerTimeoutError, PartitionLostError, toError, type PartitionLossReason } from '../errors/index.js';
-import { backoffDelay } from '../kernel/backoff.js';
 import { PartitionWindow, type WindowEntry } from '../kernel/partition-window.js';
 import { Calls } from '../handling/calls.js';
-import { givenDelay, outcomeOf } from '../handling/outcome.js';
-import { Timers } from '../redis/timers.js';
+import { outcomeOf } from '../handling/outcome.js';
 import { CommitDraft } from './commit-draft.js';
+import { Delays } from './delays.js';
 import { type Delivery, type DeliveryHost, type RawMessage } from './delivery.js';
 import { promiseOf } from '../handling/thenable.js';
 import { deadLetterFields, UnreadableError, type DeliveryFactory } from './dispatch.js';
@@ -25,7 +24,7 @@ export class OwnedPartition implements DeliveryHost {
   cursor: string;
   private readonly window: PartitionWindow<RawMessage>;
   private readonly calls: Calls<Delivery>;
-  private readonly retries = new Timers();
+  private readonly delays: Delays<RawMessage>;
   private paused = false;
   private pumping = false;
   private readonly suspicion: Suspicion;
@@ -48,6 +47,7 @@ export class OwnedPartition implements DeliveryHost {
       { capacity: options.prefetch, span: options.prefetch * SPAN, serial: options.concurrency === 1 && !deliveries.batched },
       { watermark: opened.watermark, done: opened.done, failures: opened.failures },
     );
+    this.delays = new Delays(this.window, options.backoff, () => this.pump());
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
     this.draft = new CommitDraft(partition, token, opened, this.window, host.keepMs);
     this.turns = new SuspectTurns(this.draft, () => host.alone(), () => host.flush(this));
@@ -116,7 +116,7 @@ export class OwnedPartition implements DeliveryHost {
   async drain(reason: PartitionLossReason, ms: number): Promise<void> {
     if (this.phase === 'ended') return;
     this.phase = 'draining';
-    this.retries.clear();
+    this.delays.clear();
     if (await this.settled(ms)) return;
     this.calls.abort(new PartitionLostError(this.stream, this.partition, reason));
     await this.settled(ABORT_GRACE_MS);
@@ -126,7 +126,7 @@ export class OwnedPartition implements DeliveryHost {
   end(reason: PartitionLossReason): void {
     if (this.phase === 'ended') return;
     this.phase = 'ended';
-    this.retries.clear();
+    this.delays.clear();
     if (this.calls.size > 0) this.calls.abort(new PartitionLostError(this.stream, this.partition, reason));
     this.calls.end();
     this.turns.over();
@@ -199,7 +199,8 @@ export class OwnedPartition implements DeliveryHost {
 
   private next(): boolean {
     const entries = this.deliveries.take(this.window);
-    if (entries.length > 0) this.start(entries);
+    // One that has failed is given out alone.
+    if (entries.length > 0 && !this.delays.keeps(entries[0]!)) this.start(entries);
     return entries.length > 0;
   }
 
@@ -256,16 +257,9 @@ export class OwnedPartition implements DeliveryHost {
       else if (outcome?.kind === 'dead-letter' || entry.failures + 1 >= this.options.maxAttempts) {
         entry.failures++;
         this.park(entry, outcome?.kind === 'dead-letter' ? outcome.reason : 'max-attempts', error);
-      } else this.retryLater(entry, error, outcome?.delayMs);
+      } else this.host.retried(this, entry, this.delays.begin(entry, outcome?.delayMs), error);
     }
     this.moveOn();
-  }
-
-  private retryLater(entry: WindowEntry<RawMessage>, error: Error, givenMs: number | undefined): void {
-    const first = this.window.failed(entry);
-    const delayMs = givenDelay(givenMs) ?? backoffDelay(this.options.backoff, entry.failures, Math.random());
-    this.host.retried(this, entry, delayMs, error);
-    if (first && this.phase === 'active') this.retries.in(delayMs, () => (this.window.retry(entry), this.pump()));
   }
 
   private park(entry: WindowEntry<RawMessage>, reason: string, error: Error | undefined): void {
@@ -290,6 +284,7 @@ export class OwnedPartition implements DeliveryHost {
   private nextSuspect(): boolean {
     const entry = this.window.take();
     if (!entry) return false;
+    if (this.delays.keeps(entry)) return true;
     const crashes = this.suspicion.crashesOf(entry.id);
     switch (this.suspicion.verdict(entry.id)) {
       case 'clear':

@@ -1,5 +1,5 @@
 import { shardKeys, shardOf } from '../keys/partition-keys.js';
-import type { Progress } from '../kernel/partition-window.js';
+import type { Failing, Progress } from '../kernel/partition-window.js';
 import type { RedisConnection } from '../redis/connection.js';
 import { withCount, type Counted as Counts } from './count.js';
 import type { KnownStream } from './registration.js';
@@ -10,7 +10,7 @@ export interface OpenedPartition {
   /** Entries up to the watermark since the stream began; -1: unknown. */
   readonly entriesRead: number;
   readonly done: readonly string[];
-  readonly failures: ReadonlyArray<readonly [string, number]>;
+  readonly failures: readonly Failing[];
   /** Owners in a row that died here without progress. */
   readonly losses: number;
   /** Message that ran alone when the last of them died. */
@@ -107,10 +107,7 @@ export class PartitionStore {
       watermark: watermark!,
       entriesRead: Number(read),
       done: words(done!),
-      failures: words(failures!).map((word) => {
-        const [id, count] = word.split('=') as [string, string];
-        return [id, Number(count)];
-      }),
+      failures: words(failures!).map(failingOf),
       losses: Number(losses),
       mark: mark === '-' ? undefined : mark,
       markCrashes: Number(crashes),
@@ -129,7 +126,7 @@ export class PartitionStore {
         item.partition, item.token, item.sequence, item.progress.watermark, item.entriesRead,
         this.stream.whenFull === 'drop-oldest' ? item.dropped : '-',
         item.progress.done.length === 0 ? '' : item.progress.done.join(' '),
-        item.progress.failures.length === 0 ? '' : item.progress.failures.map(([id, count]) => `${id}=${count}`).join(' '),
+        item.progress.failures.length === 0 ? '' : item.progress.failures.map(wordOf).join(' '),
         item.mark?.id ?? '-', item.mark?.crashes ?? 0, `${item.trim ? 't' : ''}${item.wantLag ? 'l' : ''}`, item.parked.length,
       );
       for (const { id, fields } of item.parked) args.push(id, fields.length, ...fields);
@@ -145,6 +142,17 @@ export class PartitionStore {
       return { lag: Number(lag), entriesRead: Number(entriesRead), dropped: String(dropped) };
     });
   }
+}
+
+/** "id=failures", or "id=failures=ms" with what is left of its delay: two clocks, so what travels is a duration. */
+function wordOf([id, failures, until = 0]: Failing): string {
+  const left = Math.ceil(until - performance.now());
+  return left > 0 ? `${id}=${failures}=${left}` : `${id}=${failures}`;
+}
+
+function failingOf(word: string): Failing {
+  const [id, failures, left] = word.split('=') as [string, string, string | undefined];
+  return left === undefined ? [id, Number(failures)] : [id, Number(failures), performance.now() + Number(left)];
 }
 
 function words(text: string): string[] {

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { PartitionWindow, type Progress, type WindowEntry } from '../../../../libs/redis-streams/dist/kernel/partition-window.js';
+import { type Failing, PartitionWindow, type Progress, type WindowEntry } from '../../../../libs/redis-streams/dist/kernel/partition-window.js';
 import { compareStreamIds } from '../../../../libs/redis-streams/dist/kernel/stream-id.js';
 
 export type Entry = WindowEntry<number>;
@@ -14,12 +14,13 @@ interface Read {
   readonly key: string | undefined;
   state: State;
   failures: number;
+  until: number;
 }
 
 export interface Stored {
   readonly watermark: string;
   readonly done: readonly string[];
-  readonly failures: ReadonlyArray<readonly [string, number]>;
+  readonly failures: readonly Failing[];
 }
 
 /** Ids whose order as text is not their order: 9-9 < 9-10 < 10-0. */
@@ -37,7 +38,7 @@ export class WindowModel {
   readonly delayed: Entry[] = [];
   readonly pending: Progress[] = [];
   readonly given = new Set<string>();
-  private known: { done: string[]; failures: Map<string, number> };
+  private known: { done: string[]; failures: Map<string, Failing> };
   private committed = 0;
   private finished = 0;
   /** Length of the part of `read` that is done without a gap; never looked at again, so that long lives stay testable. */
@@ -50,13 +51,13 @@ export class WindowModel {
     readonly serial = false,
   ) {
     this.window = new PartitionWindow({ capacity, span, serial }, start);
-    this.known = { done: [...start.done], failures: new Map(start.failures) };
+    this.known = { done: [...start.done], failures: new Map(start.failures.map((failing) => [failing[0], failing])) };
   }
 
   push(index: number, key: string | undefined): void {
     const id = idOf(index);
     const done = this.known.done.includes(id);
-    this.read.push({ index, id, order: this.read.length, key, state: done ? 'done' : 'fresh', failures: this.known.failures.get(id) ?? 0 });
+    this.read.push({ index, id, order: this.read.length, key, state: done ? 'done' : 'fresh', failures: this.known.failures.get(id)?.[1] ?? 0, until: this.known.failures.get(id)?.[2] ?? 0 });
     // Read now, or older than what is read now and so gone from the stream.
     this.known.done = this.known.done.filter((known) => compareStreamIds(known, id) > 0);
     for (const known of [...this.known.failures.keys()]) if (compareStreamIds(known, id) <= 0) this.known.failures.delete(known);
@@ -81,6 +82,7 @@ export class WindowModel {
     const mine = this.find(entry);
     same(mine.state, 'fresh');
     same([entry.key, entry.value, entry.failures, entry.done].join(), [mine.key, mine.index, mine.failures, false].join());
+    if (mine.until > 0) same(entry.until, mine.until);
     same(entry.order, mine.order);
     const early = this.before(mine).filter((other) => other.state !== 'done' && !batch.some(({ id }) => id === other.id));
     same(early.map(({ id }) => id).join(), '');
@@ -97,11 +99,13 @@ export class WindowModel {
 
   failed(entry: Entry, counted: boolean): boolean {
     const mine = this.find(entry);
-    if (counted) mine.failures++;
+    if (counted) [mine.failures, mine.until] = [mine.failures + 1, 0];
     const first = counted ? this.window.failed(entry) : this.window.putBack(entry);
     same(first, this.before(mine).every(({ state }) => state === 'done'));
     mine.state = first ? 'delayed' : 'fresh';
     if (first) this.delayed.push(entry);
+    // Not all callers have them wait.
+    if (first && counted && mine.index % 3 > 0) this.window.delay(entry, (mine.until = mine.index * 10 + mine.failures));
     return first;
   }
 
@@ -118,7 +122,7 @@ export class WindowModel {
     same(progress.passed, passed);
     expect(progress.done).toEqual([...this.beyond().filter(({ state }) => state === 'done').map(({ id }) => id), ...this.known.done]);
     expect([...progress.failures].sort(byId)).toEqual(
-      [...this.beyond().filter(({ state, failures }) => state !== 'done' && failures > 0).map(({ id, failures }) => [id, failures] as const), ...this.known.failures].sort(byId),
+      [...this.beyond().filter(({ state, failures }) => state !== 'done' && failures > 0).map(({ id, failures, until }): Failing => (until > 0 ? [id, failures, until] : [id, failures])), ...this.known.failures.values()].sort(byId),
     );
     this.pending.push(progress);
     return progress;
@@ -171,7 +175,7 @@ function same(actual: unknown, expected: unknown): void {
   if (actual !== expected) expect(actual).toBe(expected);
 }
 
-function byId([a]: readonly [string, number], [b]: readonly [string, number]): number {
+function byId([a]: Failing, [b]: Failing): number {
   return compareStreamIds(a, b);
 }
 

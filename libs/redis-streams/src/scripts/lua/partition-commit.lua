@@ -3,13 +3,15 @@
 -- later one, a commit changes nothing. The native group's position is the watermark: what XINFO GROUPS shows is true.
 -- KEYS  1 positions  2 dead letters  3 dropped  4... partition streams
 -- ARGV  1 group  2 ms to keep committed entries, then per stream:
---       partition, epoch, sequence, watermark, entries read or -1, dropped known, done ids, failures, message running
---       alone or '-', deaths of its process, flags (t: trim, l: answer how far behind), how many dead letters,
+--       partition, epoch, sequence, watermark, entries read or -1, dropped known, done ids, failures ("id=failures" or
+--       "id=failures=ms until the next attempt"), message running alone or '-', deaths of its process,
+--       flags (t: trim, l: answer how far behind), how many dead letters,
 --       per dead letter: id, how many texts, fields and values of the dead letter
 -- Reply per stream: 'OK' | 'FENCED' | {how far behind or -1, entries read or -1, dropped so far}: asked for, or the
 --       owner's count was wrong
 --@include clock
 --@include position
+--@include delays
 --@include trim
 local group, keep_ms = ARGV[1], tonumber(ARGV[2])
 local reply, at = {}, 3
@@ -45,7 +47,7 @@ for s = 4, #KEYS do
   local stream, partition, epoch, sequence = KEYS[s], ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local watermark, read, dropped, done = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local flags, letters = ARGV[at + 10], tonumber(ARGV[at + 11])
-  local failures, mark, crashes = ARGV[at + 7], ARGV[at + 8], ARGV[at + 9]
+  local failures, mark, crashes = due_at(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 9]
   at = at + 12
   local raw = redis.call('HGET', KEYS[1], partition)
   local p = read_position(raw)

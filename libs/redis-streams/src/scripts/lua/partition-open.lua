@@ -4,10 +4,11 @@
 -- ARGV  1 group  2 partition  3 epoch  4 1 when the previous owner died  5 where a new group starts: an id, or '$'
 --       6 how many entries from the first one up to that id, or -1  7 the id of the first entry, as counted
 -- Reply {'FENCED', the epoch that is higher} | {'COUNT'}: the group is new and begins amidst entries, count them |
---       {'OK', watermark, entries read or -1, done ids, failures, losses, mark, mark crashes, dropped so far, behind or -1,
+--       {'OK', watermark, entries read or -1, done ids, failures (as a commit says them), losses, mark, mark crashes, dropped so far, behind or -1,
 --        the last id of the stream}
 --@include clock
 --@include position
+--@include delays
 local stream, group, partition, epoch = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local p = read_position(redis.call('HGET', KEYS[2], partition))
 if tonumber(p.epoch) > tonumber(epoch) then return { 'FENCED', p.epoch } end
@@ -39,6 +40,6 @@ if p.epoch ~= epoch then
   p.epoch, p.sequence = epoch, 0
   redis.call('HSET', KEYS[2], partition, write_position(p))
 end
-return { 'OK', watermark, row['entries-read'] or -1, p.done, p.failures, p.losses, p.mark, p.mark_crashes,
+return { 'OK', watermark, row['entries-read'] or -1, p.done, left_of(p.failures), p.losses, p.mark, p.mark_crashes,
   redis.call('HGET', KEYS[3], partition) or '0', row['lag'] or -1,
   stream_info(stream)['last-generated-id'] }

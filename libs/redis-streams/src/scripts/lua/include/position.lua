@@ -1,9 +1,10 @@
 --@include ids
--- A partition's state for one group, as one text: "epoch sequence losses lostAt mark markCrashes|done ids|id=failures".
+-- A partition's state for one group, as one text: "epoch sequence losses lostAt mark markCrashes|done ids|failures".
 --   epoch        fencing token of the owner whose commits are accepted; sequence: its last commit
 --   losses       owners in a row that died here without any progress; lostAt: where
 --   mark         message that runs alone because of that, or -; markCrashes: deaths of its process while it did
 --   done         finished beyond the watermark; the watermark itself is the native group's last delivered id
+--   failures     of unfinished ones: "id=failures", or "id=failures=server ms at which the next attempt is due"
 local function read_position(raw)
   if not raw then return { epoch = '0', sequence = 0, losses = 0, lost_at = '-', mark = '-', mark_crashes = 0, done = '', failures = '' } end
   local epoch, sequence, losses, lost_at, mark, crashes, done, failures =
