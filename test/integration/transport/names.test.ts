@@ -9,7 +9,7 @@ const NAMED = { consumerName: 'pod-1' };
 /** Each has events of its own: in one's group only one may be of a name. */
 async function listen(service: string | undefined, n: number): Promise<unknown> {
   const server = net.onEnd(new RedisStreamsServer(net.options({ ...NAMED, transport: { service } })), (each) => each.close());
-  server.addHandler('double', async (n: number) => 2 * n);
+  server.addHandler('double', async (data: number) => 2 * data);
   if (service !== undefined) server.addHandler(`happened ${n}`, async () => undefined, true);
   return new Promise((resolve) => void server.listen(resolve));
 }

@@ -50,18 +50,20 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
       configurable: true,
       set(this: RedisStreamsClient, hook: unknown) {
         const own = (name: string, value: unknown): unknown => Object.defineProperty(this, name, { value, configurable: true, enumerable: true, writable: true });
-        if (hook !== this.close) return own('onApplicationShutdown', hook);
         const { onModuleInit } = this as { onModuleInit?: () => unknown };
-        own('onModuleInit', () => {
+        const begin = (): unknown => {
           this.applications++;
           this.isOver = false;
           return onModuleInit?.call(this);
-        });
-        return own('onApplicationShutdown', () => {
+        };
+        const end = (): Promise<void> => {
           // One that has never begun, as of a test, tells nothing of others.
           this.isOver = this.applications > 0 && --this.applications === 0;
           return this.close();
-        });
+        };
+        const isNest = hook === this.close;
+        own('onApplicationShutdown', isNest ? end : hook);
+        if (isNest) own('onModuleInit', begin);
       },
     });
   }
