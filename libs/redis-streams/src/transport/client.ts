@@ -21,8 +21,10 @@ export interface RedisStreamsClientOptions extends RedisStreamsOptions {
   readonly engine?: RedisStreamsEngine;
 }
 
-/** So long before what is sent behind its application's end is refused. Nothing of it keeps the process, however often it is tried. */
+/** So long before what is sent behind its application's end is refused: what is tried again without end must not be all that the process does. */
 const REFUSE_AFTER_MS = 250;
+/** So long after that end it is an answer that somebody may wait for; later it does not keep the process. */
+const ANSWERS_FOR_MS = 1_000;
 
 /** Sends events and requests. Connects at the first of them; after `close` the next one connects again, unless it was the end of its application. */
 export class RedisStreamsClient extends ClientProxy<Record<string, (event: never) => void>> {
@@ -41,7 +43,8 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
   private readonly listeners: Listen[] = [];
   /** Applications that have begun and not ended. One made by `ClientsModule.register` is every application's of that module. */
   private applications = 0;
-  private isOver = false;
+  /** When the last of them ended. */
+  private over: number | undefined;
 
   static {
     // ClientsModule puts the client's `close` there, and cannot say that it is for good: what is tried again behind it would open the client, and keep the
@@ -53,12 +56,12 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
         const { onModuleInit } = this as { onModuleInit?: () => unknown };
         const begin = (): unknown => {
           this.applications++;
-          this.isOver = false;
+          this.over = undefined;
           return onModuleInit?.call(this);
         };
         const end = (): Promise<void> => {
           // One that has never begun, as of a test, tells nothing of others.
-          this.isOver = this.applications > 0 && --this.applications === 0;
+          this.over = this.applications > 0 && --this.applications === 0 ? performance.now() : undefined;
           return this.close();
         };
         const isNest = hook === this.close;
@@ -77,7 +80,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
       given: engine, options, transport: this.transport, listeners: this.listeners,
       status: (status) => this._status$.next(status),
       close: () => {
-        this.isOver = true; // an engine that has ended is not started again
+        this.over = performance.now(); // an engine that has ended is not started again
         return this.close();
       },
     };
@@ -95,7 +98,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   /** Resolves when Redis answers. Needs not be called: sending does it. @throws ConnectionError, after startTimeoutMs | InvalidOptionsError */
   connect(): Promise<void> {
-    if (this.isOver) return this.refused();
+    if (this.over !== undefined) return this.refused(this.over);
     this.connecting ??= this.answered().catch((error: unknown) => {
       this.connecting = undefined;
       throw error;
@@ -249,15 +252,18 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   private at(): Promise<ClientSession> {
     if (this.session) return Promise.resolve(this.session);
-    if (this.isOver) return this.refused().then(() => this.at());
+    if (this.over !== undefined) return this.refused(this.over).then(() => this.at());
     void this.connect().catch(() => undefined); // what is sent has patience of its own
     return this.opened();
   }
 
   /** @throws ClosedError, but for one that the next application has taken up meanwhile */
-  private async refused(): Promise<void> {
-    await new Promise<void>((resolve) => setTimeout(resolve, REFUSE_AFTER_MS).unref());
-    if (this.isOver) throw new ClosedError('the client', 'its application has ended');
+  private async refused(since: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, REFUSE_AFTER_MS);
+      if (performance.now() - since > ANSWERS_FOR_MS) timer.unref();
+    });
+    if (this.over !== undefined) throw new ClosedError('the client', 'its application has ended');
   }
 
   private opened(): Promise<ClientSession> {
@@ -279,7 +285,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
     await this.codec.load();
     const known = this.listeners.length;
     const session = await ClientSession.open(this.host).catch((error: unknown) => {
-      this.isOver ||= this.host.given !== undefined && error instanceof ClosedError;
+      if (this.host.given && error instanceof ClosedError) this.over ??= performance.now();
       throw error;
     });
     for (const listen of this.listeners.slice(known)) session.listen(listen);
