@@ -48,6 +48,7 @@ function expectUntouched(play: ClusterPlay, hung: ClusterNode, sessions: readonl
   }
   expect(play.lost.filter((scope) => !scope.startsWith(`jobs/${HUNG}`)), 'sessions lost').toEqual([]);
   expect(play.replaced.length, 'connections taken out').toBeGreaterThan(0);
+  expect(play.unconnected.size, 'engines that count as not connected').toBe(0);
   expect(play.replaced.filter((why) => !why.endsWith(`:${hung.port}`)), 'connections to others taken out').toEqual([]);
 }
 

@@ -194,7 +194,8 @@ export class FanoutShard implements SeatHost {
   }
 
   async forgo(room: string, turn: number): Promise<boolean> {
-    const { isOut } = await this.part({ room, forgone: turn });
+    const { isOut, refusal } = await this.part({ room, forgone: turn });
+    if (refusal) throw refusal;
     return !isOut;
   }
   acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean> {
@@ -282,7 +283,8 @@ export class FanoutShard implements SeatHost {
     await this.acks.settled();
     const ejected = await this.parts.add(departure);
     const { redelivered, buried, refusal } = ejected;
-    if (refusal) this.context.onError(refusal, { room, during: 'leaving' });
+    // Who forgoes a message asks again, and tells.
+    if (refusal && departure.forgone === undefined) this.context.onError(refusal, { room, during: 'leaving' });
     if (redelivered !== undefined) this.events.emit('room.redelivered', { room, id: redelivered });
     if (buried !== undefined) this.events.emit('room.deadLettered', { room, id: buried });
     return ejected;

@@ -137,7 +137,11 @@ export class Standing {
     const { room, server, host } = this;
     if (to === 'out') {
       // Also when we think that we are out: as a member that nobody here knows of we would hold the room up.
-      if (this.current !== 'out' || this.doubtful) await server.leave(room);
+      if (this.current !== 'out' || this.doubtful) {
+        // Until it is answered: whoever joins here before it is said again may meet a room that has let us go.
+        this.doubtful = true;
+        await server.leave(room);
+      }
       this.current = 'out';
       this.doubtful = false;
       return this.excused();

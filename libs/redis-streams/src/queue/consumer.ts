@@ -28,8 +28,6 @@ export class QueueConsumer implements DeliveryHost {
   private next = 0;
   /** Suspects that are being written down: each has a place. */
   private marking = 0;
-  /** Whose turn it is, and for whom there is no place. */
-  private standing: Array<Placed & { resolve(): void }> = [];
   private readonly turns: Turns;
   private readonly calls: Calls<QueueDelivery>;
   private pumping = false;
@@ -42,7 +40,7 @@ export class QueueConsumer implements DeliveryHost {
     private readonly handlers: QueueHandlers,
     private readonly context: QueueConsumerContext,
   ) {
-    this.turns = new Turns(() => context.alone());
+    this.turns = new Turns(() => context.alone(), () => this.hasPlace && ++this.marking > 0);
     this.calls = new Calls(options.maxProcessingMs, (delivery) => this.expired(delivery));
   }
 
@@ -140,7 +138,7 @@ export class QueueConsumer implements DeliveryHost {
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
-    for (; this.standing.length > 0 && this.hasPlace; this.marking++) this.standing.shift()!.resolve();
+    this.turns.advance();
     while (!this.draining && this.next < this.ready.length && this.hasPlace) {
       const { shard, held } = this.ready[this.next++]!;
       if (!shard.holds(held)) continue; // its session is over
@@ -163,10 +161,8 @@ export class QueueConsumer implements DeliveryHost {
       this.park(shard, held, 'crashed', new Error(`its process died ${held.crashes} times while it ran`));
       return;
     }
-    // Without a place: the one whose turn it is may wait for what would run in it.
-    if (held.crashes > 0) await this.turns.take({ shard, held });
-    if (this.hasPlace || this.draining) this.marking++;
-    else await new Promise<void>((resolve) => this.standing.push({ shard, held, resolve }));
+    if (held.crashes === 0) this.marking++;
+    else if (!(await this.turns.take({ shard, held }, () => !this.draining && shard.holds(held)))) return this.pump();
     for (let begun: boolean | undefined; begun === undefined; ) {
       if (this.draining || !shard.holds(held)) break;
       try {
@@ -287,10 +283,8 @@ export class QueueConsumer implements DeliveryHost {
     const { context, queue, group } = this;
     this.draining = true;
     this.stopped.abort();
-    const standing = this.standing.splice(0);
-    const unbegun: Placed[] = [...this.ready.slice(this.next), ...this.turns.waiting(), ...standing];
-    this.marking += standing.length;
-    for (const { resolve } of standing) resolve();
+    const unbegun = [...this.ready.slice(this.next), ...this.turns.waiting()];
+    this.turns.dismiss();
     this.ready = [];
     this.next = 0;
     const until = performance.now() + context.drainMs + context.commandTimeoutMs;

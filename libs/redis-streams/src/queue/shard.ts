@@ -35,6 +35,8 @@ export class QueueShard {
   private deliveries = 0;
   private deliveriesThen = 0;
   private joinedBefore = false;
+  /** Why delayed messages could not join at the last look. */
+  private refusedBefore: string | undefined;
   private stopping = false;
 
   constructor(
@@ -215,7 +217,9 @@ export class QueueShard {
   private found({ taken, paused, more, mine, nextDueMs, nextPeerMs, refused }: Look): void {
     const { queue, group, events } = this.host;
     for (const held of taken) this.held.set(held.id, held);
-    if (refused !== undefined) this.host.onError(new Error(refused), `letting delayed messages of ${this.scope} join`);
+    // Once: looks come often.
+    if (refused !== undefined && refused !== this.refusedBefore) this.host.onError(new Error(refused), `letting delayed messages of ${this.scope} join`);
+    this.refusedBefore = refused;
     this.setPaused(paused);
     this.more = more;
     const orphans = taken.filter(({ orphan }) => orphan).length;

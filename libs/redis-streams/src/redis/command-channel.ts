@@ -97,7 +97,9 @@ export class CommandChannel {
       const { host, port } = node.options;
       takeOut(node, new ConnectionError(`the connection to ${host}:${port} was given up: ${why}`));
       this.deadlines.progress++;
-      return this.hooks.replaced(`${why} by ${host}:${port}`);
+      this.hooks.replaced(`${why} by ${host}:${port}`);
+      // The others are there, and nobody tells when that one is: what it serves, it may never serve again.
+      return this.hooks.ready();
     }
     // Another call's deadline was first; or the client waits before it tries again, as it does while the cluster is down. If
     // nothing at all gets on, it may not be that.

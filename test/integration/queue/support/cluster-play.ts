@@ -22,6 +22,8 @@ export class ClusterPlay {
   readonly lost: string[] = [];
   /** Connections for commands that were. */
   readonly replaced: string[] = [];
+  /** As health and status are told. */
+  readonly unconnected = new Set<RedisStreamsEngine>();
   private consumer!: QueueConsumer;
   private sender!: RedisStreamsEngine;
   private busy = true;
@@ -104,6 +106,10 @@ export class ClusterPlay {
     this.sender = this.engine();
     receiver.events.on('session.lost', ({ scope }) => this.lost.push(scope));
     for (const engine of [this.sender, receiver]) engine.events.on('connection.replaced', ({ role, why }) => role === 'command' && this.replaced.push(why));
+    for (const engine of [this.sender, receiver]) {
+      engine.events.on('connection.replaced', ({ role }) => role === 'command' && this.unconnected.add(engine));
+      engine.events.on('connection.ready', ({ role }) => role === 'command' && this.unconnected.delete(engine));
+    }
     await this.sender.queues().register({ name: QUEUE, shards: SHARDS });
     this.consumer = receiver.addQueueConsumer({ queue: QUEUE, retry: { initialMs: 50 } }, { message: (data, { shard }) => void this.runs.push({ n: Number(data), shard, at: performance.now() }) });
     await receiver.start();

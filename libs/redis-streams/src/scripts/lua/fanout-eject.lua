@@ -56,7 +56,7 @@ local function step(i, out)
   if key then
     -- Looked at again when its time is over again; and whoever is still noted in it is late then.
     if reason == 'timeout' then redis.call('ZADD', CURRENT, int(now_ms + ack_ms), name)
-    else redis.call('SREM', KEYS[6], name) end
+    elseif (ARGV[3 + i] or '') == '' then redis.call('SREM', KEYS[6], name) end
     out[1] = 'foreign ' .. key
     return
   end
