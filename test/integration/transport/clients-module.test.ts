@@ -54,6 +54,7 @@ it('a client ends with its application: what is tried or sent again is refused, 
   const asking: Subscription = client.send('endless', 1).pipe(retry(2)).subscribe({ error: (error: unknown) => told.push(error) });
   await waitUntil(() => ran.length === 1, { what: 'it runs' });
   await app.close();
+  await app.close(); // as a signal's behind one's own
   await waitUntil(() => told.length === 1, { what: 'it was tried in vain' });
   expect(told).toMatchObject([{ code: 'CLOSED', message: expect.stringContaining('application has ended') }]);
   for (const late of [ask(client, 'echo', 1), client.emitAsync('happened', 1), client.connect()]) expect(await failureOf(late)).toMatchObject({ code: 'CLOSED' });

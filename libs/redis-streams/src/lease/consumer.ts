@@ -198,7 +198,7 @@ export class LeaseConsumer {
     const { session } = this.membership;
     if (!session) return;
     try {
-      this.pump.offer(await findUnknown(this.store, session, this.portfolio.ids()));
+      this.pump.offer(await findUnknown(this.store, session, () => this.portfolio.ids()));
     } catch (error) {
       // Again at the next heartbeat's look. Looking now would compare, fail and look again as fast as Redis answers.
       this.suspect = true;
@@ -224,7 +224,7 @@ export class LeaseConsumer {
     if (!session) return;
     const { claim, maxAnnouncementBytes: maxEntryBytes } = this.options;
     try {
-      const offered = await findUnknown(this.store, session, this.portfolio.ids());
+      const offered = await findUnknown(this.store, session, () => this.portfolio.ids());
       if (offered.length === 0) return;
       const reply = await this.store.acquire({ session, offered, want: 0, mode: 'any', claim, maxBytes: Number.MAX_SAFE_INTEGER, maxEntryBytes, avoidMs: 0 });
       if (reply.status === 'ok') this.portfolio.grant(session, reply.grants);

@@ -137,8 +137,10 @@ export class Portfolio {
           const status = await settler.settle({ operation: 'raise', stream: grant.stream, token: grant.token, a: '', b: '' });
           if (raising.get(name) === grant) raising.delete(name);
           if (status !== 'FENCED' && this.host === host && settler.isLive()) this.take(host, { ...grant, token: Number(status) }, name, info);
+          else this.context.roomMade();
         } catch (error) {
           if (raising.get(name) === grant) raising.delete(name); // found again, as it was before
+          this.context.roomMade();
           const { service } = this.options;
           this.context.onError(error as Error, { service, stream: name, during: 'taking on a stream whose grant was lost' });
         }

@@ -60,8 +60,8 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
           return onModuleInit?.call(this);
         };
         const end = (): Promise<void> => {
-          // One that has never begun, as of a test, tells nothing of others.
-          this.over = this.applications > 0 && --this.applications === 0 ? performance.now() : undefined;
+          // A second close of the last one changes nothing; nor does one that has never begun, while no other has.
+          if (this.applications > 0 && --this.applications === 0) this.over = performance.now();
           return this.close();
         };
         const isNest = hook === this.close;
@@ -98,7 +98,7 @@ export class RedisStreamsClient extends ClientProxy<Record<string, (event: never
 
   /** Resolves when Redis answers. Needs not be called: sending does it. @throws ConnectionError, after startTimeoutMs | InvalidOptionsError */
   connect(): Promise<void> {
-    if (this.over !== undefined) return this.refused(this.over);
+    if (this.over !== undefined) return this.refused(this.over).then(() => this.connect());
     this.connecting ??= this.answered().catch((error: unknown) => {
       this.connecting = undefined;
       throw error;

@@ -1,5 +1,5 @@
 import type { RedisStreamsEngine } from '../engine.js';
-import { InvalidOptionsError, type OptionProblem, PatternMismatchError } from '../errors/index.js';
+import { ClosedError, InvalidOptionsError, type OptionProblem, PatternMismatchError } from '../errors/index.js';
 import { fullName } from '../keys/partition-keys.js';
 import { eventName, nameOfRoute, requestName, RESPONDERS } from '../keys/transport-keys.js';
 import type { PatternOptions } from '../options-transport.js';
@@ -101,10 +101,18 @@ export class ServerRun {
     const routes = this.plan();
     this.enter();
     await this.codec.load();
+    this.mustGoOn();
     await this.clock.start();
+    if (this.stopped) this.clock.stop();
+    this.mustGoOn();
     if (this.handlers.requests.size > 0) this.cancels.listen();
     const started = await Promise.allSettled([...routes.map((start) => start()), this.keep(this.router.start())]);
     for (const result of started) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** A stop that did not wait any longer has ended everything that was there by then. */
+  private mustGoOn(): void {
+    if (this.stopped) throw new ClosedError('the server');
   }
 
   private enter(): void {

@@ -34,6 +34,8 @@ for key, probe in pairs({ [keys.lbs] = 'XRANGE', [keys.leases] = 'HGET', [keys.c
   if probe == 'XRANGE' then found = redis.pcall(probe, key, '0-1', '0-1')
   elseif probe == 'GET' then found = redis.pcall(probe, key)
   else found = redis.pcall(probe, key, '-') end
+  -- What a dead letter ends with: refused behind it, each try would leave another one.
+  if key == keys.lbs and not found.err then found = redis.pcall('XDEL', key, '0-1') end
   if type(found) == 'table' and found.err then return redis.error_reply(found.err .. ' (' .. key .. ')') end
 end
 
