@@ -92,7 +92,7 @@ export class WireWriter implements WireArguments {
     this.pool.give(old);
   }
 
-  /** The client sent one call more than once, as it does with what was not answered when a connection broke: what became of the first is not known. */
+  /** The client sent one call more than once, as it does with what was not answered when a connection broke, and where it is sent elsewhere: what became of the first may not be known. */
   get resent(): boolean {
     return this.sentAgain;
   }
