@@ -85,7 +85,7 @@ onTopologies(['standalone'], 'broken connections', (world) => {
     // As if the server had written it into a buffer that was never read: released, and not published.
     const { state, tag } = keysOf(room, { namespace });
     const now = Date.now() * 1_000;
-    await world().cli(['HSET', state, 'turn', now + 1, 'left', 1, 'due', 1, 'until', Date.now() + 30_000, 'text', `m${now} ${now + 1} 0 0 ${Date.now()} "missed"`]);
+    await world().cli(['HSET', state, 'turn', now + 1, 'left', 1, 'due', 1, 'until', Date.now() + 30_000, 'text', `m${now + 1} 0 ${now} 0 - ${Date.now()} "missed"`]);
     await world().cli(['ZADD', `${tag}:current`, Date.now() + 30_000, room]);
     await seen.calls(1, 5_000);
     expect(seen.data).toEqual(['missed']);

@@ -24,7 +24,7 @@ onTopologies(BOTH, 'a room one of whose keys is something else', (world) => {
       // As a process leaves them that has its session and does not answer.
       for (const room of rooms) {
         const { state } = keysOf(room, fanout);
-        await world().cli(['HSET', state, 'number', 1, 'turn', 5, 'left', 1, 'due', 1, 'until', 1_000, 'text', 'm1 5 0 0 1000 "x"', 'sync', 1, 'async', 0, 'ghost:1', 0]);
+        await world().cli(['HSET', state, 'number', 1, 'turn', 5, 'left', 1, 'due', 1, 'until', 1_000, 'text', 'm5 0 1 0 - 1000 "x"', 'sync', 1, 'async', 0, 'ghost:1', 0]);
       }
       const bad = rooms[7]!;
       await spoil(world(), keysOf(bad, fanout)[part]);

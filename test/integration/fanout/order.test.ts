@@ -144,7 +144,7 @@ onTopologies(BOTH, 'the order of a room', (world) => {
     await c.rooms.join(room, late[2]!.handler(), { sync: false });
     const { state } = keysOf(room, fanout);
     const text = String(await world().cli(['HGET', state, 'text']));
-    const id = /^m(\d+) /.exec(text)![1];
+    const id = /^m\d+ \S+ (\d+) /.exec(text)![1];
     for (let n = 0; n < 3; n++) await world().cli(['SPUBLISH', state, text]);
     // Behind it in the same channel.
     const told = [first, ...late].map((seen) => seen.calls(seen === first ? 2 : 1));

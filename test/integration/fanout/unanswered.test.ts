@@ -72,7 +72,8 @@ onTopologies(['standalone'], 'acknowledgements that nobody answers', (world) => 
     const session = ((await world().cli(['HKEYS', state])) as string[]).find((field) => field.startsWith(`${a!.engine.consumerName}:`))!;
     const script = `redis.call('HDEL', KEYS[1], ARGV[1]) redis.call('HINCRBY', KEYS[1], 'sync', '-1')
       local left = tonumber(redis.call('HGET', KEYS[1], 'left') or '0')
-      if left > 1 then redis.call('HSET', KEYS[1], 'left', left - 1) end`;
+      if left > 1 then redis.call('HSET', KEYS[1], 'left', left - 1) end
+      redis.call('HDEL', KEYS[1], 'plain')`;
     await world().cli(['EVAL', script, 1, state, session], state);
     const [ejected] = await a!.saw('room.ejected', 1, 5_000);
     expect(ejected).toMatchObject({ room, reason: 'expired', rejoins: true });

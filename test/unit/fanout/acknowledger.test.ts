@@ -4,6 +4,7 @@ import { Acknowledger, type AcknowledgerHost } from '../../../libs/redis-streams
 interface Host extends AcknowledgerHost {
   readonly said: string[];
   quiet: boolean;
+  prepared: () => Promise<void>;
   answer: (command: string) => Promise<number[]> | undefined;
 }
 
@@ -12,10 +13,12 @@ function hostOf(): Host {
   const host: Host = {
     said: [],
     quiet: true,
+    prepared: async () => undefined,
     answer: (command) => Promise.resolve(command.split(' ').slice(1).map(() => 1)),
     session: () => 's',
     store: {
-      acknowledgement,
+      spoken: { inFull: acknowledgement, inShort: (...args: Parameters<typeof acknowledgement>) => `short ${acknowledgement(...args)}` },
+      prepare: async (room: string) => (host.said.push(`prepared by ${room}`), host.prepared()),
       acknowledge: async (session: string, acks: never[]) => (host.said.push(`elsewhere ${acknowledgement(session, acks)}`), acks.map(() => 1)),
     } as never,
     call: (command) => (host.said.push(`asked ${command}`), host.answer(command)),
@@ -34,7 +37,7 @@ describe('acknowledgements that are not to be answered', () => {
   it('are told once, and are heard when the room shows its next message', async () => {
     const host = hostOf();
     const acks = new Acknowledger(host);
-    const ended = Promise.all([acks.add('a', 1, [], true), acks.add('b', 1, [], true)]);
+    const ended = Promise.all([acks.add('a', 1, [], 'told'), acks.add('b', 1, [], 'told')]);
     await Promise.resolve();
     expect(host.said).toEqual(['told s a:1 b:1']);
     acks.passed('a');
@@ -50,7 +53,7 @@ describe('acknowledgements that are not to be answered', () => {
     const host = hostOf();
     host.answer = () => Promise.resolve([1, -1]);
     const acks = new Acknowledger(host);
-    const [a, b, c] = [acks.add('a', 1, [], true), acks.add('b', 1, [], true), acks.add('c', 1, [], true)];
+    const [a, b, c] = [acks.add('a', 1, [], 'told'), acks.add('b', 1, [], 'told'), acks.add('c', 1, [], 'told')];
     await vi.advanceTimersByTimeAsync(30);
     acks.passed('b');
     await vi.advanceTimersByTimeAsync(30);
@@ -62,9 +65,9 @@ describe('acknowledgements that are not to be answered', () => {
   it('a younger one is not said again before its time', async () => {
     const host = hostOf();
     const acks = new Acknowledger(host);
-    void acks.add('a', 1, [], true);
+    void acks.add('a', 1, [], 'told');
     await vi.advanceTimersByTimeAsync(40);
-    void acks.add('b', 1, [], true);
+    void acks.add('b', 1, [], 'told');
     await vi.advanceTimersByTimeAsync(40);
     expect(host.said).toEqual(['told s a:1', 'told s b:1', 'asked s a:1']);
     await vi.advanceTimersByTimeAsync(60);
@@ -76,7 +79,7 @@ describe('acknowledgements that are not to be answered', () => {
     let answer: (answers: number[]) => void = () => undefined;
     host.answer = () => new Promise((resolve) => (answer = resolve));
     const acks = new Acknowledger(host);
-    const [a, b] = [acks.add('a', 1, [], true), acks.add('b', 2, [], true)];
+    const [a, b] = [acks.add('a', 1, [], 'told'), acks.add('b', 2, [], 'told')];
     await Promise.resolve();
     let settled = false;
     const settling = acks.settled().then(() => (settled = true));
@@ -90,9 +93,9 @@ describe('acknowledgements that are not to be answered', () => {
   it('go with the others, answered, when one of them wants an answer, or the connection cannot do without', async () => {
     const host = hostOf();
     const acks = new Acknowledger(host);
-    await Promise.all([acks.add('a', 1, [], true), acks.add('b', 1, ['x'], false)]);
+    await Promise.all([acks.add('a', 1, [], 'told'), acks.add('b', 1, ['x'], 'asked')]);
     host.quiet = false;
-    await acks.add('a', 2, [], true);
+    await acks.add('a', 2, [], 'told');
     expect(host.said).toEqual(['asked s a:1 b:1', 'asked s a:2']);
   });
 
@@ -100,7 +103,7 @@ describe('acknowledgements that are not to be answered', () => {
     const host = hostOf();
     host.answer = () => Promise.reject(new Error('NOSCRIPT'));
     const acks = new Acknowledger(host);
-    const ended = acks.add('a', 1, [], true);
+    const ended = acks.add('a', 1, [], 'told');
     await vi.advanceTimersByTimeAsync(60);
     expect(await ended).toBe(true);
     expect(host.said).toEqual(['told s a:1', 'asked s a:1', 'elsewhere s a:1']);
@@ -111,7 +114,7 @@ describe('acknowledgements that are not to be answered', () => {
     host.quiet = false;
     host.answer = () => new Promise(() => undefined);
     const acks = new Acknowledger(host);
-    const ended = acks.add('a', 1, [], false);
+    const ended = acks.add('a', 1, [], 'asked');
     await vi.advanceTimersByTimeAsync(90);
     expect(host.said).toEqual(['asked s a:1']);
     await vi.advanceTimersByTimeAsync(20);
@@ -126,10 +129,69 @@ describe('acknowledgements that are not to be answered', () => {
     host.answer = () => new Promise((resolve) => setTimeout(resolve, 150, [1]));
     const acks = new Acknowledger(host);
     for (let turn = 1; turn <= 3; turn++) {
-      const ended = acks.add('a', turn, [], false);
+      const ended = acks.add('a', turn, [], 'asked');
       await vi.advanceTimersByTimeAsync(200);
       expect(await ended).toBe(true);
     }
     expect(host.said).toEqual(['asked s a:1', 'elsewhere s a:1', 'asked s a:2', 'asked s a:3']);
+  });
+
+  it('go in short once the server knows the script, and in full where the room has not taken them', async () => {
+    const host = hostOf();
+    let prepared: () => void = () => undefined;
+    host.prepared = () => new Promise((resolve) => (prepared = resolve));
+    const acks = new Acknowledger(host);
+    void acks.add('a', 1, [], 'short');
+    await Promise.resolve();
+    void acks.add('a', 2, [], 'short');
+    await Promise.resolve();
+    expect(host.said.splice(0)).toEqual(['prepared by a', 'told s a:1', 'told s a:2']);
+    prepared();
+    await vi.advanceTimersByTimeAsync(0);
+    const [a, b, c] = [acks.add('a', 3, [], 'short'), acks.add('b', 3, [], 'told'), acks.add('c', 3, [], 'asked')];
+    await Promise.resolve();
+    expect(host.said.splice(0)).toEqual(['told short s a:3', 'asked s b:3 c:3']);
+    // Of one before, of a room of which nothing was said, of another: and then of this one.
+    acks.again('a', 2);
+    acks.again('d', 3);
+    acks.again('b', 3);
+    expect(host.said).toEqual([]);
+    acks.again('a', 3);
+    acks.again('a', 3);
+    expect(host.said.splice(0)).toEqual(['asked s a:3']);
+    expect(await Promise.all([a, b, c])).toEqual([true, true, true]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(host.said).toEqual([]);
+  });
+
+  it('go in full again after one in short that was not heard, until the server was told the script anew, once a second at most', async () => {
+    const host = hostOf();
+    const acks = new Acknowledger(host);
+    let turn = 0;
+    const say = async (): Promise<string[]> => {
+      void acks.add('a', ++turn, [], 'short');
+      await vi.advanceTimersByTimeAsync(0);
+      acks.passed('b');
+      return host.said.splice(0);
+    };
+    expect(await say()).toEqual(['prepared by a', 'told s a:1']);
+    expect(await say()).toEqual(['told short s a:2']);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(host.said.splice(0)).toEqual(['asked s a:2']);
+    host.prepared = () => Promise.reject(new Error('away'));
+    expect(await say()).toEqual(['told s a:3']);
+    acks.passed('a');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await say()).toEqual(['prepared by a', 'told s a:4']);
+    expect(await say()).toEqual(['told s a:5']);
+    acks.passed('a');
+    host.prepared = () => Promise.resolve();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await say()).toEqual(['prepared by a', 'told s a:6']);
+    expect(await say()).toEqual(['told short s a:7']);
+    // Before a step out everything is asked for: that says nothing about the server.
+    await acks.settled();
+    expect(host.said.splice(0)).toEqual(['asked s a:7']);
+    expect(await say()).toEqual(['told short s a:8']);
   });
 });

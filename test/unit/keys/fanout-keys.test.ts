@@ -38,6 +38,7 @@ async function callsOf(ns: string | undefined, shard: number, rooms: readonly st
   for (const name of rooms) {
     await store.outOfBand(name, 'id', '1');
     await store.remove(name);
+    await store.prepare(name);
     await store.state(name);
   }
   await registerFanout(redis, options, 'me');

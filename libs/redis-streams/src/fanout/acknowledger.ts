@@ -2,7 +2,9 @@ import { ConnectionError } from '../errors/index.js';
 import type { Reply } from '../kernel/resp-reader.js';
 import { isTransient } from '../kernel/server-errors.js';
 import { withDeadline } from '../redis/deadline.js';
-import type { Acknowledgement, RoomStore } from './store.js';
+import type { Manner } from './answering.js';
+import type { Acknowledgement } from './spoken.js';
+import type { RoomStore } from './store.js';
 
 /** Acknowledgements in one script call. */
 const MOST = 100;
@@ -14,16 +16,18 @@ const PASS_MS = 50;
  */
 const PATIENCE_MS = 100;
 const PATIENCE = 4;
+/** Not more often than that the server is told the script of what is said in short. */
+const PREPARE_MS = 1_000;
 
 interface Waiting extends Acknowledgement {
-  readonly unanswered: boolean;
+  readonly manner: Manner;
   since: number;
   resolve(isMember: boolean): void;
   reject(error: unknown): void;
 }
 
 export interface AcknowledgerHost {
-  readonly store: RoomStore;
+  readonly store: Pick<RoomStore, 'spoken' | 'acknowledge' | 'prepare'>;
   session(): string | undefined;
   /** Sends a command the way the messages come. Undefined: not possible at present. */
   call(command: string): Promise<Reply> | undefined;
@@ -32,7 +36,7 @@ export interface AcknowledgerHost {
 }
 
 /**
- * Sends acknowledgements: all of one turn in one call, at once, however many calls are unanswered, since a room stands still
+ * Sends acknowledgements: all of one turn at once, however many calls are unanswered, since a room stands still
  * until it has the last one. They go over the connection on which the messages come. If that cannot be, or is not answered,
  * they go the way of all other calls: said twice, an acknowledgement changes nothing.
  *
@@ -47,13 +51,16 @@ export class Acknowledger {
   private readonly unanswered = new Map<string, Waiting>();
   private watchdog: NodeJS.Timeout | undefined;
   private answerMs = 0;
+  /** Whether the server knows the script of what is said in short, as far as is known; and when it was last told. */
+  private knowsShort = false;
+  private preparedAt = -Infinity;
 
   constructor(private readonly host: AcknowledgerHost) {}
 
-  /** `unanswered`: `passed` will say that it was heard. @returns false: this process is no member of the room any more */
-  add(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean> {
+  /** Unless it is 'asked', `passed` will say that it was heard. @returns false: this process is no member of the room any more */
+  add(room: string, turn: number, ejected: readonly string[], manner: Manner): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ room, turn, ejected, unanswered, since: 0, resolve, reject });
+      this.waiting.push({ room, turn, ejected, manner, since: 0, resolve, reject });
       // Not now: handlers of messages that came together often end together.
       if (this.waiting.length === 1) queueMicrotask(() => this.flush());
     });
@@ -65,6 +72,14 @@ export class Acknowledger {
     if (!known) return;
     this.unanswered.delete(room);
     known.resolve(true);
+  }
+
+  /** A room has not taken what was said in short: now in full. */
+  again(room: string, turn: number): void {
+    const known = this.unanswered.get(room);
+    if (known?.turn !== turn) return;
+    this.unanswered.delete(room);
+    this.call([known]);
   }
 
   /**
@@ -80,18 +95,27 @@ export class Acknowledger {
   private flush(): void {
     const { waiting } = this;
     this.waiting = [];
-    for (let i = 0; i < waiting.length; i += MOST) {
-      const batch = waiting.length <= MOST ? waiting : waiting.slice(i, i + MOST);
-      if (!this.tell(batch)) this.call(batch);
+    const short = waiting.filter(({ manner }) => manner === 'short');
+    const inShort = short.length > 0 && this.isPrepared(short[0]!.room);
+    if (!inShort || short.length === waiting.length) return this.say(waiting, inShort);
+    this.say(short, true);
+    this.say(waiting.filter(({ manner }) => manner !== 'short'), false);
+  }
+
+  private say(all: readonly Waiting[], inShort: boolean): void {
+    for (let i = 0; i < all.length; i += MOST) {
+      const batch = all.length <= MOST ? all : all.slice(i, i + MOST);
+      if (!this.tell(batch, inShort)) this.call(batch);
     }
   }
 
   /** @returns false: one of them wants an answer, or the connection cannot do without */
-  private tell(batch: readonly Waiting[]): boolean {
+  private tell(batch: readonly Waiting[], inShort: boolean): boolean {
     const { host } = this;
     const session = host.session();
-    if (session === undefined || !batch.every(({ unanswered }) => unanswered)) return false;
-    if (!host.tell(host.store.acknowledgement(session, batch))) return false;
+    if (session === undefined || batch.some(({ manner }) => manner === 'asked')) return false;
+    const { spoken } = host.store;
+    if (!host.tell(inShort ? spoken.inShort(session, batch) : spoken.inFull(session, batch))) return false;
     const now = performance.now();
     for (const ack of batch) {
       ack.since = now;
@@ -100,6 +124,17 @@ export class Acknowledger {
     }
     this.watchdog ??= this.watch();
     return true;
+  }
+
+  /** Whether the server knows the short script; where not, it is told, and all is said in full until then. */
+  private isPrepared(room: string): boolean {
+    if (this.knowsShort) return true;
+    const now = performance.now();
+    if (now - this.preparedAt >= PREPARE_MS) {
+      this.preparedAt = now;
+      this.host.store.prepare(room).then(() => (this.knowsShort = true), () => undefined);
+    }
+    return false;
   }
 
   /** One timer, however many rooms. */
@@ -118,6 +153,8 @@ export class Acknowledger {
       if (ack.since > before) continue;
       this.unanswered.delete(room);
       overdue.push(ack);
+      // Overdue: perhaps the server has forgotten the script, and refuses in silence.
+      if (ack.manner === 'short' && before < Infinity) this.knowsShort = false;
     }
     for (let i = 0; i < overdue.length; i += MOST) this.call(overdue.slice(i, i + MOST));
     if (this.unanswered.size > 0) this.watchdog ??= this.watch();
@@ -144,7 +181,7 @@ export class Acknowledger {
   private async answered(session: string, batch: readonly Waiting[]): Promise<readonly unknown[]> {
     const { host } = this;
     const since = performance.now();
-    const called = host.call(host.store.acknowledgement(session, batch));
+    const called = host.call(host.store.spoken.inFull(session, batch));
     called?.then(() => (this.answerMs = performance.now() - since), () => undefined);
     try {
       const answers = called && (await withDeadline(called, Math.max(PATIENCE_MS, PATIENCE * this.answerMs), () => new ConnectionError('no answer to an acknowledgement')));

@@ -2,19 +2,35 @@
 const BRISK_US = 20_000;
 /** For so long a process takes itself for a member of a room without the server's word. */
 const TRUST_MS = 1_000;
+/** So many messages are acknowledged in full after one that had to be. */
+const FULL = 32;
 
 /**
- * Decides, for one room, whether the server is to answer an acknowledgement. In a brisk room the next message says as well
- * that it was heard; but not to a process that was taken out of the room and has missed being told so. So every
- * second, and whenever an acknowledgement says more than that all is well, the server is asked.
+ * How an acknowledgement is said. 'asked': for an answer; 'told': for none; 'short': for none, by a script that takes only those
+ * that change nothing but which message is current, and says in the room if that was not so.
+ */
+export type Manner = 'asked' | 'told' | 'short';
+
+/**
+ * Decides, for one room, how an acknowledgement is said. In a brisk room the next message says as well as an answer that it
+ * was heard; but not to a process that was taken out of the room and has missed being told so. So every second, and whenever an
+ * acknowledgement says more than that all is well, the server is asked. Where one said the short way was not taken, what
+ * made it so (nothing waits, each sender does) is likely to be the same with the next ones: for a while all are said in full.
  */
 export class Answering {
   private brisk = false;
+  private full = 0;
   private trustedUntil = 0;
 
   /** So long after the message before it a message is shown. */
   shown(afterUs: number): void {
     this.brisk = afterUs < BRISK_US;
+    if (this.full > 0) this.full--;
+  }
+
+  /** One that was said the short way, by whomever, was not taken. */
+  again(): void {
+    this.full = FULL;
   }
 
   /** The process is out of the room. */
@@ -23,9 +39,9 @@ export class Answering {
   }
 
   /** `plain`: a first try, with nobody ejected. @returns what `send` says: false, the process is no member any more */
-  async acknowledge(plain: boolean, send: (unanswered: boolean) => Promise<boolean>): Promise<boolean> {
-    if (plain && this.brisk && performance.now() < this.trustedUntil) return send(true);
-    const isMember = await send(false);
+  async acknowledge(plain: boolean, send: (manner: Manner) => Promise<boolean>): Promise<boolean> {
+    if (plain && this.brisk && performance.now() < this.trustedUntil) return send(this.full > 0 ? 'told' : 'short');
+    const isMember = await send('asked');
     if (isMember) this.trustedUntil = performance.now() + TRUST_MS;
     return isMember;
   }

@@ -118,6 +118,10 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
       case 'ejected':
         if (this.standing.mode !== 'out' && notice.session === this.host.session()) this.expelled();
         return;
+      case 'again':
+        this.answering.again();
+        if (notice.session === this.host.session()) this.host.again(this.room, notice.turn);
+        return;
       case 'removed':
         this.lost();
         return this.ejectAll('removed');
@@ -163,7 +167,7 @@ export class Seat implements SubscriberHost, ShowingHost, StandingHost {
   // From what is shown.
 
   acknowledge(turn: number, ejected: readonly string[], again: boolean): Promise<boolean> {
-    return this.answering.acknowledge(!again && ejected.length === 0, (unanswered) => this.host.acknowledge(this.room, turn, ejected, unanswered));
+    return this.answering.acknowledge(!again && ejected.length === 0, (manner) => this.host.acknowledge(this.room, turn, ejected, manner));
   }
 
   isCurrent(showing: Showing): boolean {

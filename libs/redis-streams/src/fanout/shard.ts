@@ -10,6 +10,7 @@ import type { ConsumerIdentity } from '../session/identity.js';
 import { Membership } from '../session/membership.js';
 import type { ResolvedSession } from '../session/options.js';
 import { Acknowledger } from './acknowledger.js';
+import type { Manner } from './answering.js';
 import { Caretaker } from './caretaker.js';
 import { Changes } from './changes.js';
 import { RoomLatency } from './latency.js';
@@ -198,8 +199,12 @@ export class FanoutShard implements SeatHost {
     if (refusal) throw refusal;
     return !isOut;
   }
-  acknowledge(room: string, turn: number, ejected: readonly string[], unanswered: boolean): Promise<boolean> {
-    return this.acks.add(room, turn, ejected, unanswered);
+  acknowledge(room: string, turn: number, ejected: readonly string[], manner: Manner): Promise<boolean> {
+    return this.acks.add(room, turn, ejected, manner);
+  }
+
+  again(room: string, turn: number): void {
+    this.acks.again(room, turn);
   }
 
   passed(room: string): void {

@@ -4,9 +4,9 @@ import { fanoutKey, fanoutShardKeys, roomKeys, type FanoutShardKeys } from '../k
 import type { Argument } from '../redis/compat.js';
 import type { RedisConnection } from '../redis/connection.js';
 import type { ScriptName } from '../redis/script-runner.js';
-import { bulk } from '../redis/wire.js';
 import type { ResolvedFanout } from './options.js';
 import { refusalOf, unaskable } from './refusals.js';
+import { Spoken, turnsOf, type Acknowledgement } from './spoken.js';
 import type { Admission } from './standing.js';
 
 /** The server's own deadline of an acknowledgement lies so far behind that of the subscribers, which then eject but one. */
@@ -20,14 +20,6 @@ export interface OutgoingRoomMessage {
   readonly payload: string;
   /** Its sender waits for all acknowledgements. */
   readonly awaited: boolean;
-}
-
-export interface Acknowledgement {
-  readonly room: string;
-  /** In which the message was shown. */
-  readonly turn: number;
-  /** Local subscribers that were ejected over it. */
-  readonly ejected: readonly string[];
 }
 
 export interface Attention {
@@ -68,13 +60,12 @@ export interface RawState {
 /** Redis I/O of one shard of rooms. */
 export class RoomStore {
   readonly keys: FanoutShardKeys;
+  /** What `acknowledge` calls, as it stands on the wire. */
+  readonly spoken: Spoken;
   /** What becomes of messages, as the scripts read it. */
   private readonly rules: string;
   /** Of busy rooms: put together anew they would cost more than the rest of a call. */
   private readonly keysOf = new Map<string, readonly string[]>();
-  /** The same as they stand on the wire. */
-  private readonly encodedKeysOf = new Map<string, string>();
-  private ackHead: string | undefined;
 
   constructor(
     private readonly redis: RedisConnection,
@@ -83,6 +74,7 @@ export class RoomStore {
   ) {
     this.keys = fanoutShardKeys(options.namespace, shard);
     this.rules = `${options.whenEmpty} ${options.ackTimeoutMs + GRACE_MS} ${options.maxRedeliveries} ${OUTCOME_MS}`;
+    this.spoken = new Spoken(redis.scripts, this.keys, (room) => this.roomKeys(room), this.rules);
   }
 
   /** The room's pub/sub channel. */
@@ -118,17 +110,9 @@ export class RoomStore {
     return (await this.redis.scripts.run('fanout-ack', keys, [this.rules, session, ...turnsOf(acks)])) as number[];
   }
 
-  /** The same call as it stands on the wire, for a connection that is not the client library's. */
-  acknowledgement(session: string, acks: readonly Acknowledgement[]): string {
-    const { current, backlogs, dead } = this.keys;
-    const turns = turnsOf(acks);
-    const count = 3 + acks.length * 3;
-    this.ackHead ??= [current, backlogs, dead].map(bulk).join('');
-    let text = `*${5 + count + turns.length}\r\n$7\r\nEVALSHA\r\n${bulk(this.redis.scripts.shaOf('fanout-ack'))}${bulk(String(count))}${this.ackHead}`;
-    for (const { room } of acks) text += this.encodedKeys(room);
-    text += bulk(this.rules) + bulk(session);
-    for (const turn of turns) text += bulk(String(turn));
-    return text;
+  /** Has the server know the script of what `spoken` says in short: by a call that acknowledges nothing. */
+  async prepare(room: string): Promise<void> {
+    await this.redis.scripts.run('fanout-step', this.roomKeys(room).slice(0, 2), ['', 0]);
   }
 
   /** Puts dead letters of these rooms back into their backlogs. @returns per letter 'OK', or why not */
@@ -274,22 +258,6 @@ export class RoomStore {
     this.keysOf.set(room, keys);
     return keys;
   }
-
-  private encodedKeys(room: string): string {
-    const known = this.encodedKeysOf.get(room);
-    if (known !== undefined) return known;
-    const keys = this.roomKeys(room).map(bulk).join('');
-    if (this.encodedKeysOf.size >= KEYS_KEPT) this.encodedKeysOf.clear();
-    this.encodedKeysOf.set(room, keys);
-    return keys;
-  }
-}
-
-/** Turns, then who was ejected: place and names. */
-function turnsOf(acks: readonly Acknowledgement[]): Array<string | number> {
-  const args: Array<string | number> = acks.map(({ turn }) => turn);
-  acks.forEach(({ ejected }, i) => ejected.length > 0 && args.push(i + 1, ejected.join(',')));
-  return args;
 }
 
 /** "id tries sender sentMs payload", as it waits. */

@@ -16,11 +16,15 @@ export type RoomNotice =
   | { readonly kind: 'message'; readonly message: WireMessage }
   | { readonly kind: 'outOfBand'; readonly message: WireMessage }
   | { readonly kind: 'ejected'; readonly session: string; readonly id: string }
+  /** An acknowledgement by the short way was not taken: it is to be said in full. */
+  | { readonly kind: 'again'; readonly session: string; readonly turn: number }
   | { readonly kind: 'removed' };
 
-const MESSAGE = /^m(\d+) (\d+) (\S+) (\d+) (\d+) /;
+/** "m turn priority " and the message as it waited: "id tries sender sentMs payload". */
+const MESSAGE = /^m(\d+) (\S+) (\d+) (\d+) \S+ (\d+) /;
 const OUT_OF_BAND = /^o(\S+) /;
 const EJECTED = /^e(\S+) (\d+)$/;
+const AGAIN = /^a(\S+) (\d+)$/;
 
 /** Undefined: nobody who speaks this protocol has said that. */
 export function parseNotice(text: string): RoomNotice | undefined {
@@ -28,7 +32,7 @@ export function parseNotice(text: string): RoomNotice | undefined {
     case 'm': {
       const match = MESSAGE.exec(text);
       if (!match) return undefined;
-      const [head, id, turn, priority, redelivery, sentAt] = match as unknown as [string, string, string, string, string, string];
+      const [head, turn, priority, id, redelivery, sentAt] = match as unknown as [string, string, string, string, string, string];
       const message = { id, turn: Number(turn), priority: Number(priority), redelivery: Number(redelivery), sentAt: Number(sentAt), payload: text.slice(head.length) };
       return { kind: 'message', message };
     }
@@ -40,6 +44,10 @@ export function parseNotice(text: string): RoomNotice | undefined {
     case 'e': {
       const match = EJECTED.exec(text);
       return match ? { kind: 'ejected', session: match[1]!, id: match[2]! } : undefined;
+    }
+    case 'a': {
+      const match = AGAIN.exec(text);
+      return match ? { kind: 'again', session: match[1]!, turn: Number(match[2]) } : undefined;
     }
     case 'x':
       return text === 'x' ? { kind: 'removed' } : undefined;

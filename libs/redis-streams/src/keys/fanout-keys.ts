@@ -29,8 +29,8 @@ export interface FanoutShardKeys {
 
 export interface RoomKeys {
   /**
-   * HASH number, sync, async (members of each kind), and of the current message: turn, left, due, until, noted, text, sender, ejected,
-   * who. Besides, for each member, session id -> 'async', or the last turn of which nothing is to be expected from it. Also the room's channel.
+   * HASH number, sync, async (members of each kind), and of the current message: turn, left, due, until, noted, plain, text,
+   * sender, ejected, who. Besides, for each member, session id -> 'async', or the last turn of which nothing is to be expected from it. Also the room's channel.
    */
   readonly state: string;
   /** ZSET "id tries sender sentMs payload" -> priority. */

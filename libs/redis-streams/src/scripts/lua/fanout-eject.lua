@@ -22,14 +22,14 @@ local function expire(room, out)
   if not room.turn then return redis.call('ZREM', CURRENT, room.name) end
   local noted = redis.call('ZSCORE', CURRENT, room.name)
   if not noted or tonumber(noted) > now_ms then return end
-  local deadline = tonumber(redis.call('HGET', room.state, 'until') or '0')
+  local deadline = deadline_of(room)
   if deadline > now_ms then
     redis.call('ZADD', CURRENT, int(deadline), room.name)
     redis.call('HSET', room.state, 'noted', int(deadline))
     room.noted = deadline
     return
   end
-  local fields, id = redis.call('HGETALL', room.state), string.match(redis.call('HGET', room.state, 'text') or '', '^m(%d+)')
+  local fields, id = redis.call('HGETALL', room.state), string.match(redis.call('HGET', room.state, 'text') or '', '^m%d+ %S+ (%d+)')
   for i = 1, #fields, 2 do
     local member = fields[i]
     if string.find(member, ':', 1, true) and owes(room.turn, fields[i + 1]) then

@@ -16,7 +16,7 @@ for _, text in ipairs(dropped) do
   if id then outcome(room, sender, id, 0, '') end
 end
 if room.turn then
-  outcome(room, room.sender, string.match(redis.call('HGET', room.state, 'text') or '', '^m(%d+)') or '0', 0, '')
+  outcome(room, room.sender, string.match(redis.call('HGET', room.state, 'text') or '', '^m%d+ %S+ (%d+)') or '0', 0, '')
 end
 publish(room.state, 'x')
 redis.call('DEL', room.state, room.backlog)

@@ -7,6 +7,8 @@ local state = redis.call('HGETALL', KEYS[3])
 local fields, members = {}, {}
 for i = 1, #state, 2 do fields[state[i]] = state[i + 1] end
 local turn = tonumber(fields['turn'])
+-- See include/room.lua.
+local deadline = turn and fields['plain'] and int(math.floor(turn / 1000) + fields['ackMs']) or fields['until'] or ''
 for i = 1, #state, 2 do
   local session, noted = state[i], state[i + 1]
   -- The names of sessions have a colon, and no others.
@@ -18,4 +20,4 @@ for i = 1, #state, 2 do
     members[#members + 1] = turn and noted ~= 'async' and tonumber(noted) < turn and 1 or 0
   end
 end
-return { int(now_ms), int(math.max(tonumber(fields['number'] or '0'), turn or 0)), turn and fields['text'] or '', fields['until'] or '', redis.call('ZCARD', KEYS[4]), members }
+return { int(now_ms), int(math.max(tonumber(fields['number'] or '0'), turn or 0)), turn and fields['text'] or '', deadline, redis.call('ZCARD', KEYS[4]), members }

@@ -6,6 +6,10 @@
 -- ever used twice. The current message stays in the state until all who were sync members at its release have
 -- acknowledged it, by its turn, or are gone. A sync member's field holds the last turn of which nothing is to be expected
 -- from it: so a release makes everybody owe without touching them, and `left` counts who still does.
+-- Most releases are plain: to as many members as the one before, of a message of which no sender waits to hear. There the
+-- fields 'due' and 'until' are not written anew; 'plain', "until-us due", and 'ackMs' stand for them. The current message was
+-- shown in the microsecond that is its turn, for so many ms, to so many members, of whom none was ejected from it; and what
+-- comes next needs no note in `current` before that time. fanout-step then shows it by itself.
 local rule, ack_ms, redeliveries, outcome_ms = string.match(ARGV[1], '^(%a+) (%d+) (%d+) (%d+)$')
 local holds = rule == 'hold'
 ack_ms, redeliveries = tonumber(ack_ms), tonumber(redeliveries)
@@ -21,16 +25,18 @@ end
 -- All fields at once: a table that grows costs more than all else together.
 local function load_room(index)
   local at = FIRST_ROOM + (index - 1) * 3
-  local name, state = KEYS[at], redis.call('HMGET', KEYS[at], 'number', 'turn', 'left', 'due', 'sync', 'async', 'noted', 'sender', 'ejected', 'who')
-  local stored, turn = tonumber(state[1] or '0'), state[2] and tonumber(state[2])
+  local name, state = KEYS[at], redis.call('HMGET', KEYS[at], 'number', 'turn', 'left', 'due', 'sync', 'async', 'noted', 'sender', 'ejected', 'who', 'plain', 'ackMs')
+  local stored, turn, plain = tonumber(state[1] or '0'), state[2] and tonumber(state[2]), state[11]
   return {
     name = string.sub(name, #TAG + #'room:' + 1), state = name, backlog = KEYS[at + 1], outcomes = KEYS[at + 2],
     -- What Redis has. `had`: a current message; `spoilt`: what only some of them leave there.
     stored = stored, born = not state[1], had = turn, spoilt = state[8] or state[9] or state[10],
     -- What it is.
-    number = turn and turn > stored and turn or stored, turn = turn, left = tonumber(state[3] or '0'), due = tonumber(state[4] or '0'),
+    number = turn and turn > stored and turn or stored, turn = turn, left = tonumber(state[3] or '0'), due = tonumber(plain and string.sub(plain, 18) or state[4] or '0'),
     sync = tonumber(state[5] or '0'), async = tonumber(state[6] or '0'), noted = tonumber(state[7] or '0'),
     sender = state[8], ejected = tonumber(state[9] or '0'), who = state[10],
+    -- What 'plain' says of it: that it is so, and how long it may stay unacknowledged.
+    plain = plain, ack_ms = tonumber(state[12] or '0'),
     -- What was done: something was added to the backlog, or taken from it; the current message ended; its deadline was
     -- noted anew; somebody was excused from it; members came or went; there is more to let pass.
     moved = false, popped = false, ended = false, renoted = false, excused = false, peopled = false, more = false,
@@ -70,9 +76,9 @@ local function release(room)
     local first = redis.call('ZPOPMIN', room.backlog)
     if not first[1] then return end
     room.popped = true
-    local id, tries, sender, rest = string.match(first[1], '^(%d+) (%d+) (%S+) (%d+ .*)$')
+    local id, sender = string.match(first[1], '^(%d+) %d+ (%S+) %d+ ')
     local turn = next_number(room)
-    local text = id and 'm' .. id .. ' ' .. turn .. ' ' .. first[2] .. ' ' .. tries .. ' ' .. rest
+    local text = id and 'm' .. turn .. ' ' .. first[2] .. ' ' .. first[1]
     if id then publish(room.state, text) end
     if not id then
       -- Nobody who speaks this protocol has written it: put aside, or it would stop the room for good.
@@ -103,7 +109,7 @@ local function complete(room)
   local lost = acked <= 0 and holds and redeliveries > 0
   if not lost and sender == '-' then return end
   local text = redis.call('HGET', room.state, 'text')
-  local id, priority, tries, sent, payload = string.match(text, '^m(%d+) %d+ (%S+) (%d+) (%d+) (.*)$')
+  local priority, id, tries, sent, payload = string.match(text, '^m%d+ (%S+) (%d+) (%d+) %S+ (%d+) (.*)$')
   if not lost then return outcome(room, sender, id, acked, who) end
   if tonumber(tries) < redeliveries then
     redis.call('ZADD', room.backlog, priority, id .. ' ' .. int(tonumber(tries) + 1) .. ' ' .. sender .. ' ' .. sent .. ' ' .. payload)
@@ -142,6 +148,30 @@ local function dismiss(room, session, who)
   return noted
 end
 
+-- Until when the current message may stay unacknowledged.
+local function deadline_of(room)
+  if room.plain then return math.floor(room.turn / 1000) + room.ack_ms end
+  return tonumber(redis.call('HGET', room.state, 'until') or '0')
+end
+
+-- Whether what comes next can be shown without a look at anything else, is written down where it has changed.
+local function note_plain(room)
+  local is_plain = room.turn and not room.sender and room.ejected == 0 and not room.who and room.due == room.sync
+  if not room.ended and room.had then
+    if not room.plain or is_plain then return end
+    redis.call('HSET', room.state, 'due', int(room.due), 'until', int(deadline_of(room)))
+  elseif is_plain and room.turn == now_us then
+    local until_us = int((room.noted - ack_ms + math.floor(ack_ms / 32)) * 1000)
+    -- Compared as text.
+    if #until_us == 16 then
+      local plain = until_us .. ' ' .. int(room.due)
+      if plain ~= room.plain or ack_ms ~= room.ack_ms then redis.call('HSET', room.state, 'plain', plain, 'ackMs', int(ack_ms)) end
+      return
+    end
+  end
+  if room.plain then redis.call('HDEL', room.state, 'plain', 'ackMs') end
+end
+
 -- Everything that follows from a change, and then what is known about the room for others.
 local function settle(room)
   if room.turn and room.left <= 0 then complete(room) end
@@ -154,8 +184,10 @@ local function settle(room)
   if room.turn and room.excused and not room.ended then redis.call('HSET', state, 'left', int(room.left), 'ejected', int(room.ejected), 'who', room.who) end
   if room.had and not room.turn then
     redis.call('ZREM', CURRENT, room.name)
-    redis.call('HDEL', state, 'turn', 'left', 'due', 'until', 'text', 'sender', 'noted')
+    redis.call('HDEL', state, 'turn', 'left', 'due', 'until', 'text', 'sender', 'noted', 'plain', 'ackMs')
+    room.plain = nil
   end
+  note_plain(room)
   if room.more then redis.call('ZADD', CURRENT, int(now_ms), room.name) end
   if room.moved or room.popped or room.had and not room.turn then
     -- Of a busy room now and then, and always when nothing waits any more.

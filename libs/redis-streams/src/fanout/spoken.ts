@@ -1,0 +1,68 @@
+import type { FanoutShardKeys } from '../keys/fanout-keys.js';
+import type { ScriptRunner } from '../redis/script-runner.js';
+import { bulk } from '../redis/wire.js';
+
+/** Rooms whose keys are kept as they stand on the wire. Of busy ones: put together anew they would cost more than the rest of a call. */
+const KEPT = 1_000;
+
+export interface Acknowledgement {
+  readonly room: string;
+  /** In which the message was shown. */
+  readonly turn: number;
+  /** Local subscribers that were ejected from it. */
+  readonly ejected: readonly string[];
+}
+
+/** Turns, then who was ejected: place and names. */
+export function turnsOf(acks: readonly Acknowledgement[]): Array<string | number> {
+  const args: Array<string | number> = acks.map(({ turn }) => turn);
+  acks.forEach(({ ejected }, i) => ejected.length > 0 && args.push(i + 1, ejected.join(',')));
+  return args;
+}
+
+/** Acknowledgements as they stand on the wire, for a connection that is not the client library's. */
+export class Spoken {
+  private readonly full = new Map<string, string>();
+  private readonly short = new Map<string, string>();
+  private readonly head: string;
+  private readonly encodedRules: string;
+
+  constructor(
+    private readonly scripts: ScriptRunner,
+    { current, backlogs, dead }: FanoutShardKeys,
+    /** Of a room: state, backlog, outcomes. */
+    private readonly keysOf: (room: string) => readonly string[],
+    rules: string,
+  ) {
+    this.head = [current, backlogs, dead].map(bulk).join('');
+    this.encodedRules = bulk(rules);
+  }
+
+  inFull(session: string, acks: readonly Acknowledgement[]): string {
+    const turns = turnsOf(acks);
+    const count = 3 + acks.length * 3;
+    let text = `*${5 + count + turns.length}\r\n$7\r\nEVALSHA\r\n${bulk(this.scripts.shaOf('fanout-ack'))}${bulk(String(count))}${this.head}`;
+    for (const { room } of acks) text += this.encoded(this.full, room, 3);
+    text += this.encodedRules + bulk(session);
+    for (const turn of turns) text += bulk(String(turn));
+    return text;
+  }
+
+  /** Of such over which nobody was ejected. */
+  inShort(session: string, acks: readonly Acknowledgement[]): string {
+    let text = `*${4 + acks.length * 3}\r\n$7\r\nEVALSHA\r\n${bulk(this.scripts.shaOf('fanout-step'))}${bulk(String(acks.length * 2))}`;
+    for (const { room } of acks) text += this.encoded(this.short, room, 2);
+    text += bulk(session);
+    for (const { turn } of acks) text += bulk(String(turn));
+    return text;
+  }
+
+  private encoded(kept: Map<string, string>, room: string, count: number): string {
+    const known = kept.get(room);
+    if (known !== undefined) return known;
+    const keys = this.keysOf(room).slice(0, count).map(bulk).join('');
+    if (kept.size >= KEPT) kept.clear();
+    kept.set(room, keys);
+    return keys;
+  }
+}
