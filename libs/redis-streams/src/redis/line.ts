@@ -169,11 +169,12 @@ export class Line {
   };
 
   /** @returns false: it is an answer */
-  private said([kind, channel, message]: readonly Reply[]): boolean {
+  private said(reply: readonly Reply[]): boolean {
+    const kind = reply[0];
     switch (kind) {
       case 'smessage':
       case 'message':
-        this.hear(String(channel), String(message));
+        this.hear(textOf(reply[1]), textOf(reply[2]));
         return true;
       case 'ssubscribe':
       case 'subscribe':
@@ -208,6 +209,10 @@ export class Line {
     this.close();
     this.onEnd(why);
   }
+}
+
+function textOf(reply: Reply | undefined): string {
+  return typeof reply === 'string' ? reply : String(reply);
 }
 
 function encode(args: readonly string[]): string {
