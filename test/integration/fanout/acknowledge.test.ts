@@ -92,7 +92,8 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
 
   it('any sequence of acknowledgements, joins and leaves releases a message exactly when all who were there have acknowledged or left', async () => {
     const rng = createRng(seedFromEnv('fanout acknowledgements'));
-    const { store, session, send, current, turnOf, owing } = await storeOf(world(), { maxRedeliveries: 1_000 });
+    const { store, session, send, current, turnOf, owing, inShort } = await storeOf(world(), { maxRedeliveries: 1_000 });
+    const taken = { inShort: 0, lastInShort: 0 };
     const room = world().room();
     const sessions = await Promise.all(['a', 'b', 'c', 'd'].map(session));
     const members = new Set<string>();
@@ -106,7 +107,7 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
       }
       if (!now && members.size > 0 && waiting.length > 0) now = { id: waiting.shift()!, owing: new Set(members), acked: false };
     };
-    for (let step = 0; step < 120; step++) {
+    for (let step = 0; step < 400; step++) {
       const who = rng.pick(sessions);
       switch (rng.pick(['send', 'ack', 'ack', 'ack', 'wrong', 'wrong', 'join', 'leave'])) {
         case 'send': {
@@ -127,8 +128,16 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
         default: {
           const id = rng.chance(0.6) ? (now?.id ?? '1') : rng.pick(known);
           const due = now?.id === id && now.owing.has(who);
-          const [answer] = await store.acknowledge(who, [{ room, turn: turnOf(id), ejected: [] }]);
-          expect({ step, answer }).toEqual({ step, answer: due ? 1 : members.has(who) ? 0 : -1 });
+          let isTaken = false;
+          if (rng.chance(0.5)) {
+            await inShort(who, room, turnOf(id));
+            isTaken = due && ((await current(room)) !== id || !(await owing(room)).includes(who));
+            if (isTaken) taken[now!.owing.size === 1 ? 'lastInShort' : 'inShort']++;
+          }
+          if (!isTaken) {
+            const [answer] = await store.acknowledge(who, [{ room, turn: turnOf(id), ejected: [] }]);
+            expect({ step, answer }).toEqual({ step, answer: due ? 1 : members.has(who) ? 0 : -1 });
+          }
           if (due && now) {
             now.owing.delete(who);
             now.acked = true;
@@ -138,6 +147,8 @@ onTopologies(BOTH, 'acknowledgements', (world) => {
       proceed();
       expect({ step, current: await current(room), owing: await owing(room) }).toEqual({ step, current: now?.id, owing: [...(now?.owing ?? [])].sort() });
     }
+    expect(taken.inShort).toBeGreaterThan(0);
+    expect(taken.lastInShort).toBeGreaterThan(0);
   });
 });
 

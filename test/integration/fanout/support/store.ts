@@ -1,5 +1,7 @@
+import { expect } from 'vitest';
 import { resolveFanout } from '../../../../libs/redis-streams/dist/fanout/options.js';
 import { RoomStore } from '../../../../libs/redis-streams/dist/fanout/store.js';
+import { roomKeys } from '../../../../libs/redis-streams/dist/keys/fanout-keys.js';
 import { RedisStreamsEvents } from '../../../../libs/redis-streams/dist/observability/events.js';
 import { RedisConnection } from '../../../../libs/redis-streams/dist/redis/connection.js';
 import type { FanoutOptions } from './engine.js';
@@ -30,6 +32,10 @@ export async function storeOf(world: World, options: FanoutOptions = {}) {
     },
     /** Of what was never shown, a turn that may yet come. */
     turnOf: (id: string): number => turns.get(id) ?? Number(id),
+    inShort: async (who: string, room: string, turn: number): Promise<void> => {
+      const { state, backlog } = roomKeys(namespace, 0, room);
+      expect(await redis.scripts.run('fanout-step', [state, backlog], [who, turn])).toBeNull();
+    },
     owing: async (room: string): Promise<string[]> => (await store.state(room)).members.filter(({ owes }) => owes).map(({ session }) => session).sort(),
   };
 }

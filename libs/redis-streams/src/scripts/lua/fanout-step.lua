@@ -24,7 +24,7 @@ for i = 2, #ARGV do
       local time = call('TIME')
       now = time[1] .. string.sub('00000' .. time[2], -6)
     end
-    if number and plain and #now == 16 and #turn == 16 and #number == 16 and turn < now and number < now and now < plain then
+    if number and plain and #now == 16 and #turn == 16 and turn < now and now < plain and (#number < 16 or #number == 16 and number < now) then
       local first = call('ZPOPMIN', backlog)
       local entry = first[1]
       if entry and string.find(entry, '^%d+ %d+ %- %d+ ') then

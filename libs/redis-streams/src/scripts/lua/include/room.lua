@@ -8,7 +8,7 @@
 -- from it: so a release makes everybody owe without touching them, and `left` counts who still does.
 -- Most releases are plain: to as many members as the one before, of a message of which no sender waits to hear. There the
 -- fields 'due' and 'until' are not written anew; 'plain', "until-us due", and 'ackMs' stand for them. The current message was
--- shown in the microsecond that is its turn, for so many ms, to so many members, of whom none was ejected from it; and what
+-- shown in the millisecond of its turn, for so many ms, to so many members, of whom none was ejected from it; and what
 -- comes next needs no note in `current` before that time. fanout-step then shows it by itself.
 local rule, ack_ms, redeliveries, outcome_ms = string.match(ARGV[1], '^(%a+) (%d+) (%d+) (%d+)$')
 local holds = rule == 'hold'
@@ -160,7 +160,7 @@ local function note_plain(room)
   if not room.ended and room.had then
     if not room.plain or is_plain then return end
     redis.call('HSET', room.state, 'due', int(room.due), 'until', int(deadline_of(room)))
-  elseif is_plain and room.turn == now_us then
+  elseif is_plain and room.turn - now_us < 1000 then
     local until_us = int((room.noted - ack_ms + math.floor(ack_ms / 32)) * 1000)
     -- Compared as text.
     if #until_us == 16 then
