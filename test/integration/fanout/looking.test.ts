@@ -4,6 +4,7 @@ import { waitUntil } from '../../support/wait.js';
 import { type FanoutClient, type InvalidOptionsError, RedisStreamsEngine } from './support/engine.js';
 import { gate, Seen } from './support/handlers.js';
 import { keysOf } from './support/keys.js';
+import { storeOf } from './support/store.js';
 import { BOTH, onTopologies } from './support/world.js';
 
 onTopologies(BOTH, 'looking at rooms', (world) => {
@@ -245,6 +246,30 @@ onTopologies(['standalone'], 'what cannot be', (world) => {
     expect(await world().cli(['HMGET', state, 'turn', 'left', 'text'])).toEqual([null, null, null]);
     const letters = (await world().cli(['XRANGE', dead, '-', '+'])) as Array<[string, string[]]>;
     expect(letters.map(([, fields]) => fields).sort()).toEqual(rubbish.map((entry) => ['reason', 'unreadable', 'room', room, 'priority', '-5', 'entry', entry]).sort());
+  });
+
+  it('a current message of a protocol that nobody here speaks is acknowledged as any, or a dead letter when all go away over it', async () => {
+    const { store, namespace, session, send, current, turnOf, owing } = await storeOf(world());
+    const [a, b] = [await session('a'), await session('b')];
+    const { state, dead } = keysOf('r', { namespace });
+    for (const who of [a, b]) await store.join(who, [{ room: 'r', sync: true }]);
+    const spoil = async (): Promise<string> => {
+      const turn = String(await world().cli(['HGET', state, 'turn']));
+      const text = `m1 ${turn} 0 0 1 {"a": 1}`;
+      await world().cli(['HSET', state, 'text', text]);
+      return text;
+    };
+    const [m1, m2, m3] = (await send('r', 1, 2, 3)) as [string, string, string];
+    expect(await current('r')).toBe(m1);
+    await spoil();
+    for (const who of [a, b]) await store.acknowledge(who, [{ room: 'r', turn: turnOf(m1), ejected: [] }]);
+    expect(await current('r')).toBe(m2);
+    const text = await spoil();
+    expect(await store.leave(a, [{ room: 'r' }])).toMatchObject([{ late: [] }]);
+    expect(await store.leave(b, [{ room: 'r' }])).toMatchObject([{ late: [] }]);
+    expect(((await world().cli(['XRANGE', dead, '-', '+'])) as Array<[string, string[]]>).map(([, fields]) => fields)).toEqual([['reason', 'unreadable', 'room', 'r', 'entry', text]]);
+    await store.join(a, [{ room: 'r', sync: true }]);
+    expect([await current('r'), await owing('r')]).toEqual([m3, [a]]);
   });
 
   it('a word in a room\'s channel that was older than the last join: the process is no member that nobody there knows of', async () => {

@@ -108,8 +108,13 @@ local function complete(room)
   room.turn, room.ended = nil, true
   local lost = acked <= 0 and holds and redeliveries > 0
   if not lost and sender == '-' then return end
-  local text = redis.call('HGET', room.state, 'text')
+  local text = redis.call('HGET', room.state, 'text') or ''
   local priority, id, tries, sent, payload = string.match(text, '^m%d+ (%S+) (%d+) (%d+) %S+ (%d+) (.*)$')
+  if not id then
+    -- As it stood there before a change of this protocol, or by another's hand.
+    if lost then redis.call('XADD', DEAD, 'MAXLEN', '~', '100000', '*', 'reason', 'unreadable', 'room', room.name, 'entry', text) end
+    return
+  end
   if not lost then return outcome(room, sender, id, acked, who) end
   if tonumber(tries) < redeliveries then
     redis.call('ZADD', room.backlog, priority, id .. ' ' .. int(tonumber(tries) + 1) .. ' ' .. sender .. ' ' .. sent .. ' ' .. payload)
