@@ -29,7 +29,7 @@ describe('the documents tell all of rooms', () => {
     const lua = ['include/room.lua', ...scripts()].map((file) => read(`scripts/lua/${file}`)).join('\n');
     const ofState = matches(lua, /'(?:HSET|HMGET|HGET|HDEL|HINCRBY)', (?:room\.state|state|KEYS\[at\]|KEYS\[i\]), (.*)$/gm).flatMap((args) => matches(args, /'([a-z]+)'/g));
     const state = new Set(ofState);
-    expect([...state].toSorted()).toEqual(['async', 'due', 'ejected', 'left', 'noted', 'number', 'sender', 'sync', 'text', 'turn', 'until', 'who']);
+    expect([...state].toSorted()).toEqual(['allowed', 'async', 'due', 'ejected', 'left', 'noted', 'number', 'plain', 'sender', 'sync', 'text', 'turn', 'until', 'who']);
     const rows = new Set(matches(rooms.slice(rooms.indexOf('### State of a room'), rooms.indexOf('### What a room says')), /^\| `(\w+)` \|/gm));
     expect([...rows].toSorted()).toEqual([...state].toSorted());
 

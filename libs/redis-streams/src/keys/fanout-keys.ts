@@ -29,7 +29,7 @@ export interface FanoutShardKeys {
 
 export interface RoomKeys {
   /**
-   * HASH number, sync, async (members of each kind), and of the current message: turn, left, due, until, noted, plain, text,
+   * HASH number, sync, async (members of each kind), and of the current message: turn, left, due, until, noted, plain, allowed, text,
    * sender, ejected, who. Besides, for each member, session id -> 'async', or the last turn of which nothing is to be expected from it. Also the room's channel.
    */
   readonly state: string;

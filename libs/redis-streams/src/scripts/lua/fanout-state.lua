@@ -8,7 +8,7 @@ local fields, members = {}, {}
 for i = 1, #state, 2 do fields[state[i]] = state[i + 1] end
 local turn = tonumber(fields['turn'])
 -- See include/room.lua.
-local deadline = turn and fields['plain'] and int(math.floor(turn / 1000) + fields['ackMs']) or fields['until'] or ''
+local deadline = turn and fields['plain'] and int(math.floor(turn / 1000) + fields['allowed']) or fields['until'] or ''
 for i = 1, #state, 2 do
   local session, noted = state[i], state[i + 1]
   -- The names of sessions have a colon, and no others.

@@ -7,7 +7,7 @@
 -- acknowledged it, by its turn, or are gone. A sync member's field holds the last turn of which nothing is to be expected
 -- from it: so a release makes everybody owe without touching them, and `left` counts who still does.
 -- Most releases are plain: to as many members as the one before, of a message of which no sender waits to hear. There the
--- fields 'due' and 'until' are not written anew; 'plain', "until-us due", and 'ackMs' stand for them. The current message was
+-- fields 'due' and 'until' are not written anew; 'plain', "until-us due", and 'allowed' stand for them. The current message was
 -- shown in the millisecond of its turn, for so many ms, to so many members, of whom none was ejected from it; and what
 -- comes next needs no note in `current` before that time. fanout-step then shows it by itself.
 local rule, ack_ms, redeliveries, outcome_ms = string.match(ARGV[1], '^(%a+) (%d+) (%d+) (%d+)$')
@@ -25,7 +25,7 @@ end
 -- All fields at once: a table that grows costs more than all else together.
 local function load_room(index)
   local at = FIRST_ROOM + (index - 1) * 3
-  local name, state = KEYS[at], redis.call('HMGET', KEYS[at], 'number', 'turn', 'left', 'due', 'sync', 'async', 'noted', 'sender', 'ejected', 'who', 'plain', 'ackMs')
+  local name, state = KEYS[at], redis.call('HMGET', KEYS[at], 'number', 'turn', 'left', 'due', 'sync', 'async', 'noted', 'sender', 'ejected', 'who', 'plain', 'allowed')
   local stored, turn, plain = tonumber(state[1] or '0'), state[2] and tonumber(state[2]), state[11]
   return {
     name = string.sub(name, #TAG + #'room:' + 1), state = name, backlog = KEYS[at + 1], outcomes = KEYS[at + 2],
@@ -36,7 +36,7 @@ local function load_room(index)
     sync = tonumber(state[5] or '0'), async = tonumber(state[6] or '0'), noted = tonumber(state[7] or '0'),
     sender = state[8], ejected = tonumber(state[9] or '0'), who = state[10],
     -- What 'plain' says of it: that it is so, and how long it may stay unacknowledged.
-    plain = plain, ack_ms = tonumber(state[12] or '0'),
+    plain = plain, allowed_ms = tonumber(state[12] or '0'),
     -- What was done: something was added to the backlog, or taken from it; the current message ended; its deadline was
     -- noted anew; somebody was excused from it; members came or went; there is more to let pass.
     moved = false, popped = false, ended = false, renoted = false, excused = false, peopled = false, more = false,
@@ -155,7 +155,7 @@ end
 
 -- Until when the current message may stay unacknowledged.
 local function deadline_of(room)
-  if room.plain then return math.floor(room.turn / 1000) + room.ack_ms end
+  if room.plain then return math.floor(room.turn / 1000) + room.allowed_ms end
   return tonumber(redis.call('HGET', room.state, 'until') or '0')
 end
 
@@ -170,11 +170,11 @@ local function note_plain(room)
     -- Compared as text.
     if #until_us == 16 then
       local plain = until_us .. ' ' .. int(room.due)
-      if plain ~= room.plain or ack_ms ~= room.ack_ms then redis.call('HSET', room.state, 'plain', plain, 'ackMs', int(ack_ms)) end
+      if plain ~= room.plain or ack_ms ~= room.allowed_ms then redis.call('HSET', room.state, 'plain', plain, 'allowed', int(ack_ms)) end
       return
     end
   end
-  if room.plain then redis.call('HDEL', room.state, 'plain', 'ackMs') end
+  if room.plain then redis.call('HDEL', room.state, 'plain', 'allowed') end
 end
 
 -- Everything that follows from a change, and then what is known about the room for others.
@@ -189,7 +189,7 @@ local function settle(room)
   if room.turn and room.excused and not room.ended then redis.call('HSET', state, 'left', int(room.left), 'ejected', int(room.ejected), 'who', room.who) end
   if room.had and not room.turn then
     redis.call('ZREM', CURRENT, room.name)
-    redis.call('HDEL', state, 'turn', 'left', 'due', 'until', 'text', 'sender', 'noted', 'plain', 'ackMs')
+    redis.call('HDEL', state, 'turn', 'left', 'due', 'until', 'text', 'sender', 'noted', 'plain', 'allowed')
     room.plain = nil
   end
   note_plain(room)
