@@ -156,15 +156,20 @@ describe('acknowledgements that are not to be answered', () => {
     acks.again('d', 3);
     acks.again('b', 3);
     expect(host.said).toEqual([]);
+    void acks.add('e', 3, [], 'short');
+    await Promise.resolve();
+    host.said.length = 0;
     acks.again('a', 3);
     acks.again('a', 3);
-    expect(host.said.splice(0)).toEqual(['asked s a:3']);
+    acks.again('e', 3);
+    await Promise.resolve();
+    expect(host.said.splice(0)).toEqual(['asked s a:3 e:3']);
     expect(await Promise.all([a, b, c])).toEqual([true, true, true]);
     await vi.advanceTimersByTimeAsync(1_000);
     expect(host.said).toEqual([]);
   });
 
-  it('go in full again after one in short that was not heard, until the server was told the script anew, once a second at most', async () => {
+  it('go in full again after one in short that was not taken, and nobody said so, until the server was told the script anew, once a second at most', async () => {
     const host = hostOf();
     const acks = new Acknowledger(host);
     let turn = 0;
@@ -189,9 +194,17 @@ describe('acknowledgements that are not to be answered', () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(await say()).toEqual(['prepared by a', 'told s a:6']);
     expect(await say()).toEqual(['told short s a:7']);
-    // Before a step out everything is asked for: that says nothing about the server.
+    // The end of a burst, and a step out: it was taken, and another's was not, or nothing followed.
+    host.answer = () => Promise.resolve([0]);
     await acks.settled();
     expect(host.said.splice(0)).toEqual(['asked s a:7']);
     expect(await say()).toEqual(['told short s a:8']);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(host.said.splice(0)).toEqual(['asked s a:8']);
+    host.answer = () => Promise.resolve([-1]);
+    expect(await say()).toEqual(['told short s a:9']);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(host.said.splice(0)).toEqual(['asked s a:9']);
+    expect(await say()).toEqual(['told short s a:10']);
   });
 });

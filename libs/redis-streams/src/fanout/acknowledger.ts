@@ -59,11 +59,7 @@ export class Acknowledger {
 
   /** Unless it is 'asked', `passed` will say that it was heard. @returns false: this process is no member of the room any more */
   add(room: string, turn: number, ejected: readonly string[], manner: Manner): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ room, turn, ejected, manner, since: 0, resolve, reject });
-      // Not now: handlers of messages that came together often end together.
-      if (this.waiting.length === 1) queueMicrotask(() => this.flush());
-    });
+    return new Promise((resolve, reject) => this.enqueue({ room, turn, ejected, manner, since: 0, resolve, reject }));
   }
 
   /** A room shows its next message: it had the acknowledgement of the one before, or waits for this process no more and has said so. */
@@ -79,7 +75,7 @@ export class Acknowledger {
     const known = this.unanswered.get(room);
     if (known?.turn !== turn) return;
     this.unanswered.delete(room);
-    this.call([known]);
+    this.enqueue({ ...known, manner: 'asked' });
   }
 
   /**
@@ -90,6 +86,12 @@ export class Acknowledger {
     this.flush();
     this.ask(Infinity);
     await Promise.all(this.underWay);
+  }
+
+  private enqueue(ack: Waiting): void {
+    this.waiting.push(ack);
+    // Not now: handlers of messages that came together often end together.
+    if (this.waiting.length === 1) queueMicrotask(() => this.flush());
   }
 
   private flush(): void {
@@ -153,8 +155,6 @@ export class Acknowledger {
       if (ack.since > before) continue;
       this.unanswered.delete(room);
       overdue.push(ack);
-      // Overdue: perhaps the server has forgotten the script, and refuses in silence.
-      if (ack.manner === 'short' && before < Infinity) this.knowsShort = false;
     }
     for (let i = 0; i < overdue.length; i += MOST) this.call(overdue.slice(i, i + MOST));
     if (this.unanswered.size > 0) this.watchdog ??= this.watch();
@@ -170,7 +170,11 @@ export class Acknowledger {
     const session = host.session();
     try {
       const answers = session === undefined ? [] : await this.answered(session, batch);
-      batch.forEach(({ resolve }, i) => resolve(answers[i] !== -1));
+      batch.forEach(({ manner, resolve }, i) => {
+        // Taken now, so it was not when it was said in short: perhaps the server has forgotten the script, and refused in silence.
+        if (manner === 'short' && answers[i] === 1) this.knowsShort = false;
+        resolve(answers[i] !== -1);
+      });
     } catch (error) {
       // One room's trouble is not to be the others': each for itself.
       if (batch.length > 1 && !isTransient(error)) await Promise.all(batch.map((each) => this.send([each])));

@@ -60,7 +60,7 @@ export interface RawState {
 /** Redis I/O of one shard of rooms. */
 export class RoomStore {
   readonly keys: FanoutShardKeys;
-  /** What `acknowledge` calls, as it stands on the wire. */
+  /** What `acknowledge` calls, and the same in short, as it stands on the wire. */
   readonly spoken: Spoken;
   /** What becomes of messages, as the scripts read it. */
   private readonly rules: string;
@@ -110,9 +110,9 @@ export class RoomStore {
     return (await this.redis.scripts.run('fanout-ack', keys, [this.rules, session, ...turnsOf(acks)])) as number[];
   }
 
-  /** Has the server know the script of what `spoken` says in short: by a call that acknowledges nothing. */
+  /** Has the server know the script of what `spoken` says in short: by a call without acknowledgements. */
   async prepare(room: string): Promise<void> {
-    await this.redis.scripts.run('fanout-step', this.roomKeys(room).slice(0, 2), ['', 0]);
+    await this.redis.scripts.run('fanout-step', this.roomKeys(room).slice(0, 2), ['']);
   }
 
   /** Puts dead letters of these rooms back into their backlogs. @returns per letter 'OK', or why not */

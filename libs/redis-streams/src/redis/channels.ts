@@ -74,7 +74,13 @@ export class Channels {
 
   /** A command on a key of the slot, as it stands on the wire. Undefined: not now, or not on this server. @throws ConnectionError | Refusal */
   call(command: string): Promise<Reply> | undefined {
-    return this.line?.takesCommands ? this.line.encoded(command) : undefined;
+    const { line } = this;
+    if (!line?.takesCommands) return undefined;
+    return line.encoded(command).catch((error: Error) => {
+      // Whoever serves the slot now: on this node channels may be heard as before, for it is that one's replica.
+      if (/^(MOVED|READONLY)/.test(error.message)) this.drop(line, error.message);
+      throw error;
+    });
   }
 
   /** The same without an answer: from a server that still tells what is said in the channels meanwhile. @returns whether it was sent */

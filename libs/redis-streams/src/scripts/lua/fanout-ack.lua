@@ -27,7 +27,21 @@ for i = 1, count do
   end
 end
 -- All but the last to acknowledge end here, unless they have to say who was ejected.
-if not finished and #ARGV == 2 + count then return replies end
+local have_ejected = #ARGV > 2 + count
+if not finished and not have_ejected then return replies end
+--@include advance
+local rest, seen = {}, {}
+for _, i in ipairs(finished or {}) do
+  local state = KEYS[1 + i * 3]
+  -- Said twice in one call, it was completed by the first.
+  if seen[state] then
+    replies[i] = 0
+  else
+    seen[state] = true
+    if have_ejected or not advance(state, KEYS[2 + i * 3], ARGV[2 + i]) then rest[#rest + 1] = i end
+  end
+end
+if #rest == 0 and not have_ejected then return replies end
 local FIRST_ROOM = 4
 --@include clock
 --@include room
@@ -40,14 +54,9 @@ for a = 3 + count, #ARGV, 2 do
     note_plain(room)
   end
 end
-for _, i in ipairs(finished or {}) do
+for _, i in ipairs(rest) do
   local room = load_room(i)
-  -- Said twice in one call, it was completed by the first.
-  if room.turn == tonumber(ARGV[2 + i]) then
-    room.left = 0
-    settle(room)
-  else
-    replies[i] = 0
-  end
+  room.left = 0
+  settle(room)
 end
 return replies

@@ -1,46 +1,44 @@
 #!lua flags=allow-oom
 -- One session's acknowledgements as fanout-ack takes them, of rooms in which nothing else is to be done: the last one shows the
--- next message and leaves everything else as it is, see 'plain' of include/room.lua. Where there is more to do it changes
--- nothing, and says so in the room ("a"): that acknowledgement is to be said in full. Every message of a busy room comes by here
--- as often as the room has members, and the room stands still meanwhile: what a key, a function or a table more takes can be seen.
+-- next message and leaves everything else as it is. Where there is more to do it changes nothing, and says so in the room ("a"):
+-- that acknowledgement is to be said in full. Every message of a busy room comes by here as often as the room has members, and
+-- the room stands still meanwhile: what a key, a function or a table more takes can be seen.
 -- KEYS  1... for each room: state, backlog
 -- ARGV  1 session  2... for each room the turn
 -- Reply none
-local call = redis.call
-local session, now = ARGV[1], nil
+local call, pcall = redis.call, redis.pcall
+local session, finished = ARGV[1], nil
 for i = 2, #ARGV do
-  local state, backlog, turn = KEYS[i * 2 - 3], KEYS[i * 2 - 2], ARGV[i]
-  local found = call('HMGET', state, 'turn', 'left', session)
-  local left, noted = found[2], found[3]
-  -- Turns are microseconds, and compared as the text they are: it has sixteen digits from 2001 to 2286.
-  local is_owed = found[1] == turn and noted and noted ~= 'async' and noted ~= turn
-  if is_owed and (#noted == #turn and noted > turn or #noted ~= #turn and tonumber(noted) > tonumber(turn)) then is_owed = false end
-  if is_owed and left ~= '1' then
-    call('HSET', state, session, turn, 'left', string.format('%d', left - 1))
-  elseif is_owed then
-    local known, is_shown = call('HMGET', state, 'number', 'plain'), false
-    local number, plain = known[1], known[2]
-    if number and plain and not now then
-      local time = call('TIME')
-      now = time[1] .. string.sub('00000' .. time[2], -6)
+  local state, turn = KEYS[i * 2 - 3], ARGV[i]
+  -- Of something else in its place it is an error: a matter of that room alone, which in full is told.
+  local found = pcall('HMGET', state, 'turn', 'left', session)
+  local noted = found[3]
+  if found[1] == turn and noted and noted ~= 'async' and noted ~= turn and (#noted == #turn and noted < turn or #noted ~= #turn and tonumber(noted) < tonumber(turn)) then
+    if found[2] == '1' then
+      finished = finished or {}
+      finished[#finished + 1] = i
+    else
+      call('HSET', state, session, turn, 'left', string.format('%d', found[2] - 1))
     end
-    if number and plain and #now == 16 and #turn == 16 and turn < now and now < plain and (#number < 16 or #number == 16 and number < now) then
-      local first = call('ZPOPMIN', backlog)
-      local entry = first[1]
-      if entry and string.find(entry, '^%d+ %d+ %- %d+ ') then
-        local text = 'm' .. now .. ' ' .. first[2] .. ' ' .. entry
-        local reply = redis.pcall('SPUBLISH', state, text)
-        if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', state, text) end
-        call('HSET', state, 'turn', now, 'left', string.sub(plain, 18), 'text', text)
-        is_shown = true
-      elseif entry then
-        call('ZADD', backlog, first[2], entry)
-      end
-    end
-    if not is_shown then
+  end
+end
+-- All but the last to acknowledge end here.
+if not finished then return end
+--@include advance
+local seen
+for n = 1, #finished do
+  local i = finished[n]
+  local state, turn = KEYS[i * 2 - 3], ARGV[i]
+  -- Said twice in one call, it was completed by the first.
+  if not (seen and seen[state]) then
+    if not advance(state, KEYS[i * 2 - 2], turn) then
       local text = 'a' .. session .. ' ' .. turn
-      local reply = redis.pcall('SPUBLISH', state, text)
-      if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', state, text) end
+      local reply = pcall('SPUBLISH', state, text)
+      if type(reply) == 'table' and reply.err then pcall('PUBLISH', state, text) end
+    end
+    if #finished > 1 then
+      seen = seen or {}
+      seen[state] = true
     end
   end
 end

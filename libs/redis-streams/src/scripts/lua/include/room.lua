@@ -9,7 +9,7 @@
 -- Most releases are plain: to as many members as the one before, of a message of which no sender waits to hear. There the
 -- fields 'due' and 'until' are not written anew; 'plain', "until-us due", and 'allowed' stand for them. The current message was
 -- shown in the millisecond of its turn, for so many ms, to so many members, of whom none was ejected from it; and what
--- comes next needs no note in `current` before that time. fanout-step then shows it by itself.
+-- comes next needs no note in `current` before that time. include/advance.lua then shows it.
 local rule, ack_ms, redeliveries, outcome_ms = string.match(ARGV[1], '^(%a+) (%d+) (%d+) (%d+)$')
 local holds = rule == 'hold'
 ack_ms, redeliveries = tonumber(ack_ms), tonumber(redeliveries)
