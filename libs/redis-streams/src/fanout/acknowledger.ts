@@ -97,11 +97,12 @@ export class Acknowledger {
   private flush(): void {
     const { waiting } = this;
     this.waiting = [];
-    const short = waiting.filter(({ manner }) => manner === 'short');
-    const inShort = short.length > 0 && this.isPrepared(short[0]!.room);
-    if (!inShort || short.length === waiting.length) return this.say(waiting, inShort);
-    this.say(short, true);
-    this.say(waiting.filter(({ manner }) => manner !== 'short'), false);
+    const isShort = ({ manner }: Waiting): boolean => manner === 'short';
+    const first = waiting.find(isShort);
+    if (!first || !this.isPrepared(first.room)) return this.say(waiting, false);
+    if (waiting.every(isShort)) return this.say(waiting, true);
+    this.say(waiting.filter(isShort), true);
+    this.say(waiting.filter((ack) => !isShort(ack)), false);
   }
 
   private say(all: readonly Waiting[], inShort: boolean): void {

@@ -46,8 +46,12 @@ export class Answering {
   }
 
   /** `plain`: a first try, with nobody ejected. @returns what `send` says: false, the process is no member any more */
-  async acknowledge(plain: boolean, send: (manner: Manner) => Promise<boolean>): Promise<boolean> {
+  acknowledge(plain: boolean, send: (manner: Manner) => Promise<boolean>): Promise<boolean> {
     if (plain && this.brisk && performance.now() < this.trustedUntil) return send(this.inFull > 0 ? 'told' : 'short');
+    return this.ask(send);
+  }
+
+  private async ask(send: (manner: Manner) => Promise<boolean>): Promise<boolean> {
     const isMember = await send('asked');
     if (isMember) this.trustedUntil = performance.now() + TRUST_MS;
     return isMember;
