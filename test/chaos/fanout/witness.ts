@@ -15,7 +15,7 @@ export interface Release {
 /** How its connections are called on the server. */
 export const WITNESS = 'witness';
 
-const MESSAGE = /^m(\d+) (\d+) \S+ (\d+) (\d+) /;
+const MESSAGE = /^m(\d+) \S+ (\d+) (\d+) \S+ (\d+) /;
 
 /** Hears all rooms' channels over connections that no fault touches, and so knows what went out, in which order, and when. */
 export class Witness {
@@ -83,7 +83,7 @@ export class Witness {
     if (text[0] === 'e') this.ejections++;
     const match = MESSAGE.exec(text);
     if (!match) return;
-    const [, id, turn, redelivery, sentAt] = match as unknown as [string, string, string, string, string];
+    const [, turn, id, redelivery, sentAt] = match as unknown as [string, string, string, string, string];
     this.rooms.get(room)!.push({ id, redelivery: Number(redelivery), turn: Number(turn), sentAt: Number(sentAt) });
     this.ids.get(room)!.add(id);
     for (const wake of this.waiting) wake();
