@@ -26,7 +26,7 @@ describe('the documents tell all of rooms', () => {
   });
 
   it("docs/wire-format.md names every field of a room's state, of a sender, of the registration and of a dead letter", () => {
-    const lua = ['include/room.lua', ...scripts()].map((file) => read(`scripts/lua/${file}`)).join('\n');
+    const lua = ['include/room.lua', 'include/advance.lua', 'include/take.lua', ...scripts()].map((file) => read(`scripts/lua/${file}`)).join('\n');
     const ofState = matches(lua, /'(?:HSET|HMGET|HGET|HDEL|HINCRBY)', (?:room\.state|state|KEYS\[at\]|KEYS\[i\]), (.*)$/gm).flatMap((args) => matches(args, /'([a-z]+)'/g));
     const state = new Set(ofState);
     expect([...state].toSorted()).toEqual(['allowed', 'async', 'due', 'ejected', 'left', 'noted', 'number', 'plain', 'sender', 'sync', 'text', 'turn', 'until', 'who']);
@@ -44,8 +44,8 @@ describe('the documents tell all of rooms', () => {
   });
 
   it('docs/wire-format.md names everything a room and the bell say', () => {
-    const lua = ['include/room.lua', ...scripts()].map((file) => read(`scripts/lua/${file}`)).join('\n');
-    const inScripts = [...matches(lua, /(?:publish\(room\.state, |text = (?:id and )?)'(\w)/g), /outOfBand[\s\S]*?`(o)\$\{id\}/.exec(read('fanout/store.ts'))?.[1]];
+    const lua = ['include/room.lua', 'include/advance.lua', 'include/take.lua', ...scripts()].map((file) => read(`scripts/lua/${file}`)).join('\n');
+    const inScripts = [...matches(lua, /(?:publish\((?:room\.)?state, |text = (?:id and )?)'(\w)/g), /outOfBand[\s\S]*?`(o)\$\{id\}/.exec(read('fanout/store.ts'))?.[1]];
     const parsed = matches(read('kernel/room-wire.ts'), /case '(\w)':/g);
     expect(new Set(inScripts)).toEqual(new Set(parsed));
     expect(parsed.filter((kind) => !new RegExp(`^\\| \`${kind}[<\`]`, 'm').test(rooms))).toEqual([]);

@@ -11,7 +11,7 @@ const numbers = (count: number): number[] => Array.from({ length: count }, (_, i
 /** Who listens to a room's channel by hand. */
 async function listen(world: World, channel: string): Promise<string[]> {
   const { port } = await world.serverOf(channel);
-  const listener = new Redis(port);
+  const listener = new Redis(port, { retryStrategy: () => null });
   world.onEnd(async () => listener.disconnect());
   const heard: string[] = [];
   listener.on('smessage', (_: string, text: string) => void heard.push(text));
@@ -126,19 +126,18 @@ onTopologies(BOTH, 'acknowledgements in short', (world) => {
 });
 
 onTopologies(['standalone'], 'an acknowledgement in short that was not taken', (world) => {
-  it('is said in full at once, and so are the next ones, by all', async () => {
+  it('is said in full at once', async () => {
     const [a, b, sender] = [world().peer(), world().peer(), world().peer()];
     const room = world().room();
     const [first, second] = [new Seen(), new Seen()];
     await Promise.all([a.rooms.join(room, first.handler()), b.rooms.join(room, second.handler())]);
     const { port } = await world().serverOf(keysOf(room, {}).state);
-    const connection = new Redis(port);
+    const connection = new Redis(port, { retryStrategy: () => null });
     const monitor = await connection.monitor();
     world().onEnd(async () => { monitor.disconnect(); connection.disconnect(); });
     const sha = async (text: string): Promise<string> => String(await world().cli(['SCRIPT', 'LOAD', text]));
     const { LUA } = await import('../../../libs/redis-streams/dist/scripts/lua.generated.js');
-    const [step, full] = [await sha(LUA['fanout-step']), await sha(LUA['fanout-ack'])];
-    const steps: number[] = [];
+    const full = await sha(LUA['fanout-ack']);
     const refused = new Map<string, number>();
     const tookMs: number[] = [];
     let shown = 0;
@@ -147,19 +146,16 @@ onTopologies(['standalone'], 'an acknowledgement in short that was not taken', (
       if (args[0] === 'SPUBLISH' && args[2]?.startsWith('a')) refused.set(args[2].slice(1), at);
       if (args[0] === 'SPUBLISH' && args[2]?.startsWith('m')) shown++;
       if (args[0]?.toUpperCase() !== 'EVALSHA') return;
-      if (args[1] === step && args.at(-1) !== '0') steps.push(shown);
       const since = args[1] === full ? refused.get(`${args.at(-2)} ${args.at(-1)}`) : undefined;
       if (since !== undefined) tookMs.push(at - since);
     });
     // Nothing waits behind any of them.
-    for (const n of numbers(400)) await sender.rooms.send(room, n, { await: 'acked' });
-    await waitUntil(() => shown === 400 && tookMs.length === refused.size, { what: 'the monitor has seen all' });
-    expect([first.data, second.data]).toEqual([numbers(400), numbers(400)]);
-    expect(refused.size).toBeGreaterThanOrEqual(4);
+    let sent = 0;
+    while (sent < 400 || (refused.size < 6 && sent < 5_000)) await sender.rooms.send(room, sent++, { await: 'acked' });
+    await waitUntil(() => shown === sent, { what: 'the monitor has seen all' });
+    expect([first.data, second.data]).toEqual([numbers(sent), numbers(sent)]);
+    expect(refused.size).toBeGreaterThanOrEqual(6);
     // Not after the 50 ms after which it would be said again anyway.
     expect(tookMs.toSorted((x, y) => x - y)[tookMs.length >> 1]!).toBeLessThan(25);
-    // One of 33 is tried in short in the end, by both.
-    expect(steps.length).toBeGreaterThan(5);
-    expect(steps.length).toBeLessThan(2 * (400 / 33) + 20);
   });
 });

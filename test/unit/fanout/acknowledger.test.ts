@@ -206,5 +206,11 @@ describe('acknowledgements that are not to be answered', () => {
     await vi.advanceTimersByTimeAsync(60);
     expect(host.said.splice(0)).toEqual(['asked s a:9']);
     expect(await say()).toEqual(['told short s a:10']);
+    // Heard too late that it was not taken: the second try was.
+    host.answer = () => Promise.resolve([1]);
+    await vi.advanceTimersByTimeAsync(60);
+    expect(host.said.splice(0)).toEqual(['asked s a:10']);
+    acks.again('a', 10);
+    expect(await say()).toEqual(['told short s a:11']);
   });
 });

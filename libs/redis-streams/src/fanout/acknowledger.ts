@@ -72,6 +72,8 @@ export class Acknowledger {
 
   /** A room has not taken what was said in short: now in full. */
   again(room: string, turn: number): void {
+    // That is said by the script itself: if the answer to a second try came before it, what it was taken for was wrong.
+    this.knowsShort = true;
     const known = this.unanswered.get(room);
     if (known?.turn !== turn) return;
     this.unanswered.delete(room);

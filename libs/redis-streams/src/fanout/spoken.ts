@@ -30,8 +30,8 @@ const HALF = 100_000_000;
 
 /** Acknowledgements as they stand on the wire, for a connection that is not the client library's. */
 export class Spoken {
-  private readonly full = new Map<string, string>();
-  private readonly short = new Map<string, string>();
+  /** Of a room: state and backlog; outcomes. */
+  private readonly kept = new Map<string, { readonly two: string; readonly third: string }>();
   private readonly head: string;
   private readonly encodedRules: string;
   private last = { sha: '', session: '', call: '', encoded: '' };
@@ -51,7 +51,10 @@ export class Spoken {
     const turns = turnsOf(acks);
     const count = 3 + acks.length * 3;
     let text = `*${5 + count + turns.length}\r\n$7\r\nEVALSHA\r\n${bulk(this.scripts.shaOf('fanout-ack'))}${bulk(String(count))}${this.head}`;
-    for (const { room } of acks) text += this.encoded(this.full, room, 3);
+    for (const { room } of acks) {
+      const { two, third } = this.encoded(room);
+      text += two + third;
+    }
     text += this.encodedRules + bulk(session);
     for (const turn of turns) text += bulk(String(turn));
     return text;
@@ -63,18 +66,19 @@ export class Spoken {
     // All of this is the same from call to call, nearly always.
     if (this.last.sha !== sha || this.last.session !== session) this.last = { sha, session, call: `$7\r\nEVALSHA\r\n${bulk(sha)}`, encoded: bulk(session) };
     let text = `*${4 + acks.length * 3}\r\n${this.last.call}${bulk(String(acks.length * 2))}`;
-    for (const { room } of acks) text += this.encoded(this.short, room, 2);
+    for (const { room } of acks) text += this.encoded(room).two;
     text += this.last.encoded;
     for (const { turn } of acks) text += bulk(digitsOf(turn));
     return text;
   }
 
-  private encoded(kept: Map<string, string>, room: string, count: number): string {
-    const known = kept.get(room);
-    if (known !== undefined) return known;
-    const keys = this.keysOf(room).slice(0, count).map(bulk).join('');
-    if (kept.size >= KEPT) kept.clear();
-    kept.set(room, keys);
+  private encoded(room: string): { readonly two: string; readonly third: string } {
+    const known = this.kept.get(room);
+    if (known) return known;
+    const [state, backlog, outcomes] = this.keysOf(room).map(bulk) as [string, string, string];
+    const keys = { two: state + backlog, third: outcomes };
+    if (this.kept.size >= KEPT) this.kept.clear();
+    this.kept.set(room, keys);
     return keys;
   }
 }

@@ -5,25 +5,16 @@
 -- ARGV  1 rules of the rooms, see include/room.lua  2 session  3... for each room the turn; then two for each with ejected local
 --       subscribers: its place (1, 2, ...), their names
 -- Reply per room 1: taken | 0: not owed | -1: the session is no member of it
-local call = redis.call
 local session, count, replies, finished = ARGV[2], (#KEYS - 3) / 3, {}, nil
 for i = 1, count do
   local state, turn = KEYS[1 + i * 3], ARGV[2 + i]
-  local found = call('HMGET', state, 'turn', 'left', session)
-  local noted = found[3]
-  -- Turns are compared as the text they are, unless somebody's clock was set.
-  if not noted then
-    replies[i] = -1
-  elseif found[1] ~= turn or noted == 'async' or noted == turn or (#noted == #turn and noted > turn) or (#noted ~= #turn and tonumber(noted) > tonumber(turn)) then
-    replies[i] = 0
-  else
+  local found = redis.call('HMGET', state, 'turn', 'left', session)
+--@include take
+  replies[i] = taken
+  if taken == 2 then
     replies[i] = 1
-    if found[2] == '1' then
-      finished = finished or {}
-      finished[#finished + 1] = i
-    else
-      call('HSET', state, session, turn, 'left', string.format('%d', found[2] - 1))
-    end
+    finished = finished or {}
+    finished[#finished + 1] = i
   end
 end
 -- All but the last to acknowledge end here, unless they have to say who was ejected.
@@ -50,7 +41,7 @@ for a = 3 + count, #ARGV, 2 do
   if replies[i] == 1 then
     local room = load_room(i)
     room.who = room.who and room.who .. ',' .. ARGV[a + 1] or ARGV[a + 1]
-    call('HSET', room.state, 'who', room.who)
+    redis.call('HSET', room.state, 'who', room.who)
     note_plain(room)
   end
 end

@@ -6,20 +6,15 @@
 -- KEYS  1... for each room: state, backlog
 -- ARGV  1 session  2... for each room the turn
 -- Reply none
-local call, pcall = redis.call, redis.pcall
 local session, finished = ARGV[1], nil
 for i = 2, #ARGV do
   local state, turn = KEYS[i * 2 - 3], ARGV[i]
   -- Of something else in its place it is an error: a matter of that room alone, which in full is told.
-  local found = pcall('HMGET', state, 'turn', 'left', session)
-  local noted = found[3]
-  if found[1] == turn and noted and noted ~= 'async' and noted ~= turn and (#noted == #turn and noted < turn or #noted ~= #turn and tonumber(noted) < tonumber(turn)) then
-    if found[2] == '1' then
-      finished = finished or {}
-      finished[#finished + 1] = i
-    else
-      call('HSET', state, session, turn, 'left', string.format('%d', found[2] - 1))
-    end
+  local found = redis.pcall('HMGET', state, 'turn', 'left', session)
+--@include take
+  if taken == 2 then
+    finished = finished or {}
+    finished[#finished + 1] = i
   end
 end
 -- All but the last to acknowledge end here.
@@ -31,11 +26,7 @@ for n = 1, #finished do
   local state, turn = KEYS[i * 2 - 3], ARGV[i]
   -- Said twice in one call, it was completed by the first.
   if not (seen and seen[state]) then
-    if not advance(state, KEYS[i * 2 - 2], turn) then
-      local text = 'a' .. session .. ' ' .. turn
-      local reply = pcall('SPUBLISH', state, text)
-      if type(reply) == 'table' and reply.err then pcall('PUBLISH', state, text) end
-    end
+    if not advance(state, KEYS[i * 2 - 2], turn) then publish(state, 'a' .. session .. ' ' .. turn) end
     if #finished > 1 then
       seen = seen or {}
       seen[state] = true

@@ -1,5 +1,6 @@
 -- The next message of a room whose current one everybody has acknowledged, where nothing else is to be done, see 'plain' of
 -- include/room.lua: what `settle` does there takes the server longer, and most messages of busy rooms come by here.
+--@include publish
 local time = redis.call('TIME')
 local now = time[1] .. string.sub('00000' .. time[2], -6)
 -- Answers false, and has changed nothing, where there is more to do.
@@ -17,8 +18,7 @@ local function advance(state, backlog, turn)
     return false
   end
   local text = 'm' .. now .. ' ' .. first[2] .. ' ' .. entry
-  local reply = redis.pcall('SPUBLISH', state, text)
-  if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', state, text) end
+  publish(state, text)
   redis.call('HSET', state, 'turn', now, 'left', string.sub(plain, 18), 'text', text)
   return true
 end

@@ -17,10 +17,7 @@ local CURRENT, BACKLOGS, DEAD, ROOMS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- What all names of the shard begin with.
 local TAG = string.sub(CURRENT, 1, -1 - #'current')
 
-local function publish(channel, text)
-  local reply = redis.pcall('SPUBLISH', channel, text)
-  if type(reply) == 'table' and reply.err then redis.pcall('PUBLISH', channel, text) end
-end
+--@include publish
 
 -- All fields at once: a table that grows costs more than all else together.
 local function load_room(index)
